@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+CORES ?= 4
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help run results report test lint format generated clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: .venv/installed ## install into .venv and run the experiment of params.yaml
+	snakemake --cores $(CORES) --resources gpu=1
+
+results: .venv/installed ## print where the results are, and the main figures
+	python -m workflow.results
+
+report: .venv/installed ## write report.html, a page with all figures
+	snakemake --report report.html
+
+test: .venv/installed-dev ## install the development tools and run the tests
+	python -m pytest
+
+lint: .venv/installed-dev ## check style, types, rules and generated files
+	ruff check
+	ruff format --check
+	mypy
+	snakefmt --check --compact-diff Snakefile workflow/rules
+	snakemake --lint
+	python -m workflow.schema --check
+
+format: .venv/installed-dev ## format the code and the rules
+	ruff check --fix
+	ruff format
+	snakefmt Snakefile workflow/rules
+
+generated: .venv/installed ## write the schema and docs/configuration.md from mfr/params.py
+	python -m workflow.schema
+
+clean: ## delete data, runs and logs; metrics, tables and figures stay
+	rm -rf data runs logs scratch .snakemake
+
+.venv/installed: requirements.lock
+	@echo "installing requirements.lock into .venv: some minutes"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install --quiet --requirement requirements.lock
+	@touch $@
+
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	@.venv/bin/pip install --quiet --requirement requirements-dev.lock
+	@touch $@

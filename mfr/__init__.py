@@ -1,0 +1,1 @@
+"""Sparse autoencoders with Mutual Feature Regularization: the library under the pipeline."""

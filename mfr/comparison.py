@@ -1,0 +1,84 @@
+"""All runs of one source side by side: means over seeds with their spread, and each method's paired change.
+
+A run's values are first averaged over its SAEs of equal k; mean and standard deviation are then over seeds. A change is
+the mean over seeds of method minus baseline, or of their ratio in percent where the metric is a loss.
+"""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from mfr.metrics import Evaluation
+
+RATIOS = ("mse", "l2_squared", "fvu", "cross_entropy")
+
+
+def long_table(evaluations: list[Evaluation]) -> pd.DataFrame:
+    """One row a value: method, seed, group (`k12`, …, `all_k`, or `ensemble`), metric, value."""
+    rows = [
+        (evaluation.method, evaluation.seed, group, metric, value)
+        for evaluation in evaluations
+        for group, metric, value in _values(evaluation)
+    ]
+    table = pd.DataFrame(rows, columns=["method", "seed", "group", "metric", "value"])
+    return table.groupby(["method", "seed", "group", "metric"], sort=False, as_index=False)["value"].mean()
+
+
+def _values(evaluation: Evaluation) -> Iterator[tuple[str, str, float]]:
+    several = len({sae.k for sae in evaluation.saes}) > 1
+    for sae in evaluation.saes:
+        values = sae.model_dump(exclude={"k", "truth", "splice"})
+        if sae.truth is not None:
+            values |= {f"truth_{name}": value for name, value in sae.truth.model_dump().items()}
+        if sae.splice is not None:
+            values |= sae.splice.model_dump()
+        groups = [f"k{sae.k}", "all_k"] if several else [f"k{sae.k}"]
+        yield from ((group, metric, value) for group in groups for metric, value in values.items())
+    for pair in evaluation.pairs:
+        for metric, value in pair.model_dump(exclude={"first", "second"}).items():
+            yield "ensemble", metric, value
+    if evaluation.correlation is not None:
+        for metric, value in evaluation.correlation.model_dump().items():
+            yield "ensemble", metric, value
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean, sd and number of seeds of each (method, group, metric) of a long table, and its change against baseline.
+
+    Columns: method, group, metric, mean, sd, seeds, change, change_sd, change_unit (`percent` or `difference`). With one
+    seed the standard deviations are NaN.
+    """
+    keys = ["method", "group", "metric"]
+    baseline = table[table["method"] == "baseline"].rename(columns={"value": "baseline"}).drop(columns="method")
+    paired = table.merge(baseline, on=["seed", "group", "metric"], how="left")
+    is_ratio = paired["metric"].isin(RATIOS)
+    difference = paired["value"] - paired["baseline"]
+    paired["change"] = difference.where(~is_ratio, 100 * difference / paired["baseline"])
+    grouped = paired.groupby(keys, sort=False)
+    summary = grouped.agg(
+        mean=("value", "mean"),
+        sd=("value", "std"),
+        seeds=("value", "size"),
+        change=("change", "mean"),
+        change_sd=("change", "std"),
+    ).reset_index()
+    summary["change_unit"] = summary["metric"].isin(RATIOS).map({True: "percent", False: "difference"})
+    return summary
+
+
+def metrics_tree(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """The summary as nested keys for `dvc metrics diff`, such as `mfr.k36.mse.mean`; without NaN."""
+    tree: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for row in summary.itertuples():
+        values = {"mean": row.mean, "sd": row.sd}
+        if row.method != "baseline":
+            unit = "change_percent" if row.change_unit == "percent" else "change"
+            values |= {unit: row.change, f"{unit}_sd": row.change_sd}
+        leaf = {name: float(f"{value:.6g}") for name, value in values.items() if pd.notna(value)}
+        tree.setdefault(row.method, {}).setdefault(row.group, {})[row.metric] = leaf
+    return tree
+
+
+def mean_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Learning curves (method, seed, step, sae, mse, …) as one column a method: the mean mse over seeds and SAEs."""
+    return curves.pivot_table(index="step", columns="method", values="mse", sort=False).sort_index().reset_index()

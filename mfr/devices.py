@@ -1,0 +1,21 @@
+"""Where tensors live and how many threads compute."""
+
+import torch
+
+from mfr.errors import UserError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of `execution.device`; `auto` is a GPU where there is one.
+
+    Raises `UserError` where `cuda` is asked for and there is none.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UserError("execution.device is cuda, but torch sees no GPU: use auto or cpu")
+    return torch.device(("cuda" if available else "cpu") if name == "auto" else name)
+
+
+def limit_threads(n: int) -> None:
+    """Let torch compute with `n` threads."""
+    torch.set_num_threads(n)

@@ -1,0 +1,78 @@
+"""What is drawn: figures of one source, from the tables of `mfr.comparison` and `mfr.metrics`."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#555555", "#d95f02", "#1b6ca8", "#2a9d3a", "#8e44ad", "#c2a000")
+DOTS_PER_INCH = 120
+
+
+def learning_curves(curves: pd.DataFrame) -> Figure:
+    """Mean squared error over steps on a logarithmic scale, a panel for each k; bands span the seeds (paper, figure 7)."""
+    ks, methods = sorted(curves["k"].unique()), list(curves["method"].unique())
+    figure, axes = _panels(len(ks), share_y=True)
+    for k, panel in zip(ks, axes):
+        for method, colour in zip(methods, _colours(len(methods))):
+            here = curves[(curves["k"] == k) & (curves["method"] == method)]
+            seeds = here.groupby(["step", "seed"])["mse"].mean().unstack()
+            panel.plot(seeds.index, seeds.mean(axis=1), color=colour, label=method, linewidth=1.4)
+            panel.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.25, linewidth=0)
+        panel.set(title=f"k = {k}", xlabel="step", yscale="log")
+    axes[0].set_ylabel("mean squared error (training batches)")
+    axes[-1].legend()
+    return figure
+
+
+def bars(summary: pd.DataFrame, metric: str, label: str, log: bool = False) -> Figure:
+    """One metric for each k, a bar a method, with the standard deviation over seeds (paper, figures 9 and 10)."""
+    here = summary[(summary["metric"] == metric) & summary["group"].str.match(r"k\d+$")]
+    groups, methods = list(here["group"].unique()), list(here["method"].unique())
+    figure, (panel,) = _panels(1, width=max(5.0, 1.5 + 0.28 * len(groups) * (len(methods) + 1)))
+    width = 0.8 / len(methods)
+    for i, (method, colour) in enumerate(zip(methods, _colours(len(methods)))):
+        values = here[here["method"] == method].set_index("group").loc[groups]
+        positions = np.arange(len(groups)) + (i - (len(methods) - 1) / 2) * width
+        panel.bar(positions, values["mean"], width, yerr=values["sd"].fillna(0), color=colour, label=method, capsize=2)
+    panel.set_xticks(range(len(groups)), [f"k = {group[1:]}" for group in groups])
+    panel.set(ylabel=label, yscale="log" if log else "linear")
+    panel.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def similarities(latents: pd.DataFrame, matching: str) -> Figure:
+    """Similarity to the truth against similarity across SAEs, a dot a latent, a panel a method (paper, figures 2 and 3).
+
+    `latents` holds the tables of all runs with a column `method`; `matching` is `max` or `hungarian`. r is Pearson's
+    over the latents of all seeds.
+    """
+    methods = list(latents["method"].unique())
+    figure, axes = _panels(len(methods), share_y=True)
+    across, truth = f"across_{matching}", f"truth_{matching}"
+    for method, panel, colour in zip(methods, axes, _colours(len(methods))):
+        here = latents[latents["method"] == method]
+        panel.scatter(here[across], here[truth], s=5, color=colour, alpha=0.4, linewidths=0)
+        panel.set(title=f"{method}, r = {here[across].corr(here[truth]):.2f}", xlabel="cosine across SAEs")
+        panel.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    axes[0].set_ylabel("cosine with a true feature")
+    return figure
+
+
+def _panels(count: int, width: float = 3.2, share_y: bool = False) -> tuple[Figure, Sequence[Axes]]:
+    # The Figure class alone needs no display and keeps no global list of figures.
+    figure = Figure(figsize=(width * count + 1.2 * (count == 1), 3.4), layout="constrained", dpi=DOTS_PER_INCH)
+    axes = figure.subplots(1, count, sharey=share_y, squeeze=False)[0]
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.25)
+    return figure, axes
+
+
+def _colours(count: int) -> list[str]:
+    if count <= len(COLOURS):
+        return list(COLOURS[:count])
+    return [matplotlib.colors.to_hex(matplotlib.colormaps["tab20"](i % 20)) for i in range(count)]

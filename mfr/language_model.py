@@ -1,0 +1,233 @@
+"""A language model: pinned, loaded, read at a hook point, and run with that hook's activations replaced."""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from safetensors import SafetensorError
+from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from mfr.errors import UserError
+from mfr.hub import commit_of
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+MANIFEST = "manifest.json"
+WEIGHTS = ("*.safetensors", "*.bin")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+DOCUMENTS_AT_ONCE = 16
+LOGITS_AT_ONCE = 1 << 25
+RERUN = "`dvc repro --single-item --force prepare_model` or `snakemake --forcerun prepare_model`"
+
+Reconstruction = Callable[[torch.Tensor], torch.Tensor]
+
+
+class PinnedFile(BaseModel):
+    """A file of a user's folder as it was when the model was pinned."""
+
+    bytes: int
+    modified_ns: int
+
+
+class ModelManifest(BaseModel):
+    """Which model is studied: a folder (`.`: the manifest's own) by its weights' hash, or a name of the hub by its commit."""
+
+    reference: str
+    revision: str | None = None
+    weights_sha256: str | None = None
+    files: dict[str, PinnedFile] = {}
+
+
+class CrossEntropies(BaseModel):
+    """Mean next-token cross-entropies in nats, by what stands at a hook: activations, zeros, their mean, reconstructions."""
+
+    intact: float
+    zero: float
+    mean: float
+    spliced: list[float]
+
+
+def pin(model: str, revision: str | None) -> ModelManifest:
+    """The manifest of a local folder, or of a name of the hub.
+
+    Raises `UserError` for a folder without configuration, weights or tokenizer, and for a name that the hub does not know
+    or that it cannot be asked about.
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return ModelManifest(reference=model, revision=commit_of(model, "model", revision))
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is no Hugging Face model: it has no config.json (save one there with save_pretrained)")
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise UserError(f"{folder} has no tokenizer (none of {', '.join(TOKENIZERS)}): save the model's tokenizer there")
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            files[path.name] = _state(path)
+    return ModelManifest(reference=str(folder.resolve()), weights_sha256=weights_sha256(folder), files=files)
+
+
+def weights_sha256(folder: Path) -> str:
+    """The hash of the weights in a folder, its files taken in the order of their names.
+
+    Raises `UserError` for a folder without weights.
+    """
+    digest = hashlib.sha256()
+    weights = sorted(chain.from_iterable(folder.glob(pattern) for pattern in WEIGHTS))
+    if not weights:
+        raise UserError(f"{folder} has no weights (none of {', '.join(WEIGHTS)}): save the model's weights there")
+    for path in weights:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def read_manifest(folder: Path) -> ModelManifest:
+    """The manifest that prepare_model wrote to `folder`.
+
+    Raises `UserError` where there is none, and where the files of a pinned folder are not what they were.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{path}: no such file: run prepare_model first ({RERUN})")
+    manifest = ModelManifest.model_validate_json(path.read_text())
+    for name, pinned in manifest.files.items():
+        file = Path(manifest.reference) / name
+        if not file.is_file() or _state(file) != pinned:
+            raise UserError(f"{file} is not the file that was pinned: pin the model as it is now with {RERUN}")
+    return manifest
+
+
+def load(folder: Path, device: torch.device) -> "TransformerBridge":
+    """The model that `folder`'s manifest pins, in float32, with raw weights: activations are those of Hugging Face's model.
+
+    Raises `UserError` where the model is no longer what was pinned or cannot be loaded.
+    """
+    manifest = read_manifest(folder)
+    reference = str(folder) if manifest.reference == "." else manifest.reference
+    if manifest.revision is not None:
+        # Fails at once where there is neither a network nor a cached copy; a download would try again for half a minute.
+        commit_of(reference, "model", manifest.revision)
+    # Imported here because it takes seconds, which pinning and training can do without.
+    from transformer_lens.model_bridge import TransformerBridge
+
+    transformers_logging.disable_progress_bar()
+    try:
+        return TransformerBridge.boot_transformers(reference, revision=manifest.revision, device=device, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise UserError(f"{reference}: transformer-lens cannot load this model ({first_line}): name another one") from None
+
+
+def tokenise(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], context: int) -> Iterator[np.ndarray]:
+    """Sequences (context,) of int32 token ids: BOS, then the documents' tokens packed one after another.
+
+    Documents are joined by the end-of-text token and may run over several sequences; tokens too few for a last full
+    sequence are dropped. The beginning of a text that reads like a special token is taken as text.
+    """
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    waiting: list[int] = []
+    unread = iter(documents)
+    while group := list(islice(unread, DOCUMENTS_AT_ONCE)):
+        encoded = tokenizer(group, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+        waiting.extend(chain.from_iterable([*ids, eos] for ids in encoded))
+        full = len(waiting) // (context - 1) * (context - 1)
+        for start in range(0, full, context - 1):
+            yield np.array([bos, *waiting[start : start + context - 1]], dtype=np.int32)
+        waiting = waiting[full:]
+
+
+def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torch.Tensor:
+    """Activations (S, T, d) at `hook` for tokens (S, T); layers after the hook's are not run.
+
+    Raises `UserError` for a hook that the model does not have or that is not one vector a position, and for sequences
+    that are longer than the model's context or hold tokens that it does not know.
+    """
+    _check(model, tokens, hook)
+    layer = re.match(r"blocks\.(\d+)\.", hook)
+    captured: list[torch.Tensor] = []
+
+    def keep(activations: torch.Tensor, hook: object) -> None:
+        captured.append(activations.detach())
+
+    stop = int(layer[1]) + 1 if layer else None
+    with torch.no_grad():
+        _run(model, tokens, hook, keep, return_type=None, stop_at_layer=stop)
+    if not captured or captured[0].dim() != 3:
+        found = f"has shape {tuple(captured[0].shape)}" if captured else "is never reached"
+        raise UserError(f"dump_activations.hook: {hook} {found}: choose a hook of shape (sequence, position, size)")
+    return captured[0]
+
+
+def cross_entropies(
+    model: "TransformerBridge", tokens: torch.Tensor, hook: str, mean: torch.Tensor, reconstructions: Sequence[Reconstruction]
+) -> CrossEntropies:
+    """Cross-entropies on tokens (S, T) with the activations at `hook` kept or replaced.
+
+    They are replaced by zeros, by `mean` (d,), and by what each reconstruction, (rows, d) → (rows, d), makes of them.
+    Position 0 (BOS), which the SAEs never see, keeps its activation. Raises what `capture` raises.
+    """
+    sums = torch.zeros(3 + len(reconstructions), dtype=torch.float64)
+    for batch in tokens.split(max(1, LOGITS_AT_ONCE // (tokens.shape[1] * model.cfg.d_vocab))):
+        kept = capture(model, batch, hook)
+        rows = kept[:, 1:].flatten(0, 1)
+        ablations = [rows, torch.zeros_like(rows), mean.to(rows).expand_as(rows)]
+        for i, replacement in enumerate(chain(ablations, (reconstruct(rows) for reconstruct in reconstructions))):
+            spliced = kept.clone()
+            spliced[:, 1:] = replacement.view_as(kept[:, 1:])
+            sums[i] += _next_token_loss(model, batch, hook, spliced) * len(batch)
+    intact, zero, mean_ablated, *others = (sums / len(tokens)).tolist()
+    return CrossEntropies(intact=intact, zero=zero, mean=mean_ablated, spliced=others)
+
+
+def loss_recovered(intact: float, zero: float, spliced: float) -> float:
+    """The share of the damage by zero-ablation that a reconstruction avoids: 1 as good as intact, 0 as bad as zeros."""
+    return (zero - spliced) / (zero - intact)
+
+
+def _next_token_loss(model: "TransformerBridge", tokens: torch.Tensor, hook: str, activations: torch.Tensor) -> float:
+    def replace(_: torch.Tensor, hook: object) -> torch.Tensor:
+        return activations
+
+    device_tokens = tokens.to(activations.device, torch.int64)
+    with torch.no_grad():
+        logits = _run(model, tokens, hook, replace, return_type="logits")
+        return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), device_tokens[:, 1:].flatten()).item()
+
+
+def _run(model: "TransformerBridge", tokens: torch.Tensor, hook: str, function: Callable, **options: object) -> torch.Tensor:
+    tokens = tokens.to(model.cfg.device, torch.int64)
+    return model.run_with_hooks(tokens, fwd_hooks=[(hook, function)], **options)
+
+
+def _check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:
+    known = model.hook_dict
+    if hook not in known:
+        near = difflib.get_close_matches(hook, known, n=4, cutoff=0.3)
+        raise UserError(f"dump_activations.hook: the model has no hook {hook!r}; the nearest are {', '.join(near)}")
+    try:
+        model.check_hooks_to_add(known[hook], hook, lambda *_: None)
+    except ValueError as error:
+        raise UserError(f"dump_activations.hook: {hook} is off ({error}): choose another") from None
+    if tokens.shape[1] > model.cfg.n_ctx:
+        raise UserError(f"dump_activations.context = {tokens.shape[1]} is more than the {model.cfg.n_ctx} that the model reads")
+    if int(tokens.max()) >= model.cfg.d_vocab:
+        raise UserError(
+            f"token {int(tokens.max())} lies outside the model's vocabulary of {model.cfg.d_vocab}: "
+            "the tokenizer beside the weights belongs to another model"
+        )
+
+
+def _state(path: Path) -> PinnedFile:
+    status = path.stat()
+    return PinnedFile(bytes=status.st_size, modified_ns=status.st_mtime_ns)

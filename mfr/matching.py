@@ -1,0 +1,46 @@
+"""Which features of two dictionaries belong together.
+
+A dictionary is a matrix with a feature a row: A (h, d) and B (m, d); the similarity of two features is their cosine.
+"""
+
+from typing import Literal
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch.nn.functional import normalize
+
+Matching = Literal["hungarian", "max"]
+
+
+def cosines(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
+    """All cosines (h, m) between the features of A and B."""
+    return normalize(A, dim=1) @ normalize(B, dim=1).T
+
+
+def hungarian(similarity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and columns (both of the smaller side's length) of the one-to-one pairs of the largest total similarity."""
+    rows, columns = linear_sum_assignment(similarity.cpu().numpy(), maximize=True)
+    return torch.from_numpy(rows).to(similarity.device), torch.from_numpy(columns).to(similarity.device)
+
+
+def partners(A: torch.Tensor, B: torch.Tensor, matching: Matching) -> torch.Tensor:
+    """For each feature of A (h) the index of its partner in B, which must be as large for `hungarian`.
+
+    `hungarian` pairs one to one; `max` takes the most similar feature, which several may share
+    (paper, section 3.3, MMCS).
+    """
+    similarity = cosines(A, B)
+    if matching == "max":
+        return similarity.argmax(dim=1)
+    return hungarian(similarity)[1]
+
+
+def mmcs_max(A: torch.Tensor, B: torch.Tensor) -> float:
+    """MMCS as the paper's formula has it: the mean over A's features of the largest cosine with a feature of B."""
+    return cosines(A, B).amax(dim=1).mean().item()
+
+
+def mcc_hungarian(A: torch.Tensor, B: torch.Tensor) -> float:
+    """Mean cosine of the one-to-one pairs of features of A and B."""
+    similarity = cosines(A, B)
+    return similarity[hungarian(similarity)].mean().item()

@@ -1,0 +1,197 @@
+"""What is measured on held-out vectors, and what it is called.
+
+A latent's feature is its row of W at unit length; MMCS and MCC are never called by one name: `mmcs_max` is the mean of
+the largest cosines (paper, section 3.3), `mcc_hungarian` the mean cosine after one-to-one matching.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import BaseModel
+from torch.nn.functional import normalize
+
+from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max
+from mfr.mutual import unevenness
+from mfr.sae import Ensemble, decode
+from mfr.store import Vectors
+
+EVALUATION_BATCH = 4096
+
+
+class TruthMetrics(BaseModel):
+    """One SAE against the true features (synthetic vectors only)."""
+
+    mmcs_max: float
+    mcc_hungarian: float
+    recovered: float
+
+
+class SpliceMetrics(BaseModel):
+    """The language model with one SAE's reconstruction in place of the activation (paper, section 2.2)."""
+
+    cross_entropy: float
+    loss_recovered: float
+
+
+class SaeMetrics(BaseModel):
+    """One SAE on held-out vectors.
+
+    mse is the mean squared error per element, l2_squared per vector (paper, section 2.1), fvu the fraction of variance
+    unexplained, l0 the mean number of active latents, dead the share never active, unevenness that of `mfr.mutual`.
+    """
+
+    k: int
+    mse: float
+    l2_squared: float
+    fvu: float
+    l0: float
+    dead: float
+    unevenness: float
+    truth: TruthMetrics | None = None
+    splice: SpliceMetrics | None = None
+
+
+class PairMetrics(BaseModel):
+    """Two SAEs of one ensemble; decoder_l2 is the Frobenius distance of the unmatched decoders (paper, section 4.3)."""
+
+    first: int
+    second: int
+    mmcs_max: float
+    mcc_hungarian: float
+    decoder_l2: float
+
+
+class ModelMetrics(BaseModel):
+    """Cross-entropy of the language model itself, and with the activation zeroed or replaced by its mean."""
+
+    intact: float
+    zero: float
+    mean: float
+
+
+class SimilarityCorrelation(BaseModel):
+    """Pearson's r over latents between similarity across SAEs and similarity to the true features (paper, figure 2)."""
+
+    r_max: float
+    r_hungarian: float
+
+
+class Evaluation(BaseModel):
+    """One ensemble on held-out vectors."""
+
+    source: str
+    method: str
+    seed: int
+    rows: int
+    saes: list[SaeMetrics]
+    pairs: list[PairMetrics]
+    correlation: SimilarityCorrelation | None = None
+    model: ModelMetrics | None = None
+
+
+@dataclass
+class Sums:
+    """Sums over held-out rows: their number and mean (d), Σ ‖x − mean‖², and for each of n SAEs its squared error (n) and,
+    for each latent (n, h), how often and how strongly it is active."""
+
+    rows: int
+    mean: torch.Tensor
+    variance: float
+    squared_error: torch.Tensor
+    count: torch.Tensor
+    strength: torch.Tensor
+
+
+def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
+    """One pass over all rows of `vectors` through all SAEs."""
+    n, hidden = saes.b.shape
+    device = saes.W.device
+    errors = torch.zeros(n, dtype=torch.float64)
+    counts, strengths = torch.zeros(n, hidden, device=device), torch.zeros(n, hidden, device=device)
+    total, squares = torch.zeros(vectors.size, dtype=torch.float64), 0.0
+    for rows in vectors.sequential(EVALUATION_BATCH):
+        total += rows.double().sum(dim=0)
+        squares += rows.double().square().sum().item()
+        x = rows.to(device)
+        for i in range(n):
+            values, indices = saes.encode(i, x)
+            errors[i] += (decode(values, indices, saes.W[i]) - x).square().sum().double().cpu()
+            counts[i].index_add_(0, indices.flatten(), (values != 0).float().flatten())
+            strengths[i].index_add_(0, indices.flatten(), values.flatten())
+    mean = total / vectors.rows
+    variance = squares - vectors.rows * mean.square().sum().item()
+    return Sums(vectors.rows, mean.float(), variance, errors, counts.cpu(), strengths.cpu())
+
+
+def sae_metrics(sums: Sums, sae: int, k: int) -> SaeMetrics:
+    """The metrics of one SAE."""
+    error, count = sums.squared_error[sae].item(), sums.count[sae]
+    return SaeMetrics(
+        k=k,
+        mse=error / (sums.rows * len(sums.mean)),
+        l2_squared=error / sums.rows,
+        fvu=error / sums.variance,
+        l0=count.sum().item() / sums.rows,
+        dead=(count == 0).float().mean().item(),
+        unevenness=unevenness(count / sums.rows, k, "absolute"),
+    )
+
+
+def truth_metrics(W: torch.Tensor, features: torch.Tensor, recovered_at: float) -> TruthMetrics:
+    """One SAE W (h, d) against the true features (G, d): recovered is the share of these with a cosine above the bound."""
+    return TruthMetrics(
+        mmcs_max=mmcs_max(W, features),
+        mcc_hungarian=mcc_hungarian(W, features),
+        recovered=(cosines(features, W).amax(dim=1) > recovered_at).float().mean().item(),
+    )
+
+
+def pair_metrics(W: torch.Tensor) -> list[PairMetrics]:
+    """Every pair of the SAEs W (n, h, d)."""
+    return [
+        PairMetrics(
+            first=i,
+            second=j,
+            mmcs_max=mmcs_max(W[i], W[j]),
+            mcc_hungarian=mcc_hungarian(W[i], W[j]),
+            decoder_l2=(normalize(W[i], dim=1) - normalize(W[j], dim=1)).norm().item(),
+        )
+        for i, j in combinations(range(len(W)), 2)
+    ]
+
+
+def similarity_table(W: torch.Tensor, features: torch.Tensor | None) -> pd.DataFrame:
+    """One row for each latent of W (n, h, d): its similarity to the other SAEs' features, and to the true ones (G, d).
+
+    `across_*` is the mean over the other SAEs (NaN for a single SAE), `truth_*` NaN where a one-to-one matching leaves
+    a latent without a partner; `_max` and `_hungarian` say how the partner was found.
+    """
+    frames = []
+    for i in range(len(W)):
+        others = [_similarities(W[i], W[j]) for j in range(len(W)) if j != i]
+        columns = {"sae": np.full(W.shape[1], i), "latent": np.arange(W.shape[1])}
+        if others:
+            columns |= {f"across_{name}": np.mean([other[name] for other in others], axis=0) for name in others[0]}
+        if features is not None:
+            columns |= {f"truth_{name}": values for name, values in _similarities(W[i], features).items()}
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _similarities(A: torch.Tensor, B: torch.Tensor) -> dict[str, np.ndarray]:
+    similarity = cosines(A, B)
+    rows, columns = hungarian(similarity)
+    matched = torch.full((len(A),), float("nan"), device=A.device)
+    matched[rows] = similarity[rows, columns]
+    return {"max": similarity.amax(dim=1).cpu().numpy(), "hungarian": matched.cpu().numpy()}
+
+
+def correlation(table: pd.DataFrame) -> SimilarityCorrelation:
+    """r of `across_*` with `truth_*` in a table of `similarity_table`, for both ways of matching."""
+    return SimilarityCorrelation(
+        r_max=table["across_max"].corr(table["truth_max"]),
+        r_hungarian=table["across_hungarian"].corr(table["truth_hungarian"]),
+    )

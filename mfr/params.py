@@ -1,0 +1,325 @@
+"""Every parameter of an experiment, typed: what params.yaml may hold.
+
+The schema for editors and docs/configuration.md are generated from here (`python -m workflow.schema`).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Source = Literal["synthetic", "language_model", "eeg"]
+SOURCES: tuple[Source, ...] = ("synthetic", "language_model", "eeg")
+
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Section(BaseModel):
+    """A mapping of params.yaml; keys that it does not know are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Train(Section):
+    """How an ensemble of SAEs is trained, whatever its method."""
+
+    hidden: Positive = Field(description="Latents of each SAE, h.")
+    k: list[Positive] = Field(description="Active latents of each SAE; the list's length is the number of SAEs, n.")
+    activation: Literal["topk", "topk_relu"] = Field(
+        "topk", description="`topk` keeps the k largest (the paper); `topk_relu` also sets negative ones to zero."
+    )
+    batch: Positive = Field(description="Vectors a step, B.")
+    steps: Positive = Field(description="Steps of training.")
+    learning_rate: PositiveFloat = Field(description="Learning rate of AdamW.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
+    log_every: Positive = Field(20, description="Steps between two rows of the learning curves.")
+
+    @model_validator(mode="after")
+    def _k_fits(self) -> "Train":
+        if not self.k:
+            raise ValueError("k is empty: give one number of active latents an SAE, such as [36, 36]")
+        if max(self.k) > self.hidden:
+            raise ValueError(f"k = {max(self.k)} is larger than hidden = {self.hidden}: an SAE has only that many latents")
+        return self
+
+
+class Penalty(Section):
+    """The auxiliary penalty on dissimilar features (paper, section 3.3)."""
+
+    matching: Literal["hungarian", "max"] = Field(
+        description="`hungarian` pairs latents one to one; `max` takes each latent's most similar one (the paper's formula)."
+    )
+    alpha: PositiveFloat | Literal["balanced", "initial_loss"] = Field(
+        "balanced",
+        description="Weight α: a number; `balanced` makes penalty and reconstruction loss equal at the first step; "
+        "`initial_loss` takes the first step's reconstruction loss.",
+    )
+    alpha_factor: PositiveFloat = Field(1.0, description="Multiplies α.")
+    warmup: int = Field(100, ge=0, description="Steps over which α rises from 0, as a half cosine.")
+    refresh: Positive = Field(50, description="Steps between two matchings; pairs are kept in between.")
+
+
+class Reinitialise(Section):
+    """When an SAE with unevenly used latents starts anew (paper, section 3.3 and figure 6)."""
+
+    statistic: Literal["absolute", "cubed"] = Field(
+        "absolute",
+        description="Mean over latents of |f − k/h| / (k/h), f being the share of the batch in which a latent is active "
+        "(`absolute`, the paper's), or of its third power (`cubed`).",
+    )
+    threshold: PositiveFloat = Field(1.0, description="An SAE whose statistic is above this starts anew.")
+    check_every: Positive = Field(25, description="Steps between two checks.")
+    check_steps: Positive = Field(100, description="No check after this many steps.")
+    max_reinits: Positive = Field(3, description="An SAE starts anew at most this often.")
+
+
+class Method(Section):
+    """A named way of training; `{}` is the baseline: no penalty, no reinitialisation."""
+
+    penalty: Penalty | None = Field(None, description="Pull the SAEs' features together.")
+    reinitialise: Reinitialise | None = Field(None, description="Start SAEs with inactive latents anew.")
+
+
+class GenerateSynthetic(Section):
+    """Vectors with known features (paper, section 3.1)."""
+
+    reading: Literal["every_group_k3", "one_group_k3", "one_group_k36"] = Field(
+        "every_group_k3",
+        description="What is active in a vector: 3 features in every group, 3 in one group, or 36 in one group.",
+    )
+    dimension: Positive = Field(256, description="Size of a vector, d.")
+    features: Annotated[int, Field(gt=0, le=65536)] = Field(512, description="Number of true features, G.")
+    groups: Positive = Field(12, description="Groups of features that are active together, E.")
+    decay: float = Field(0.99, gt=0, le=1, description="λ: feature j is chosen with a probability proportional to λʲ.")
+    train_rows: Positive = Field(description="Vectors for training.")
+    heldout_rows: Positive = Field(description="Vectors for evaluation.")
+    seed: Seed = Field(0, description="Seed of features and vectors; the SAEs' seeds are `seeds`.")
+
+    @property
+    def active_per_group(self) -> int:
+        """K: features drawn in an active group."""
+        return 36 if self.reading == "one_group_k36" else 3
+
+    @property
+    def every_group(self) -> bool:
+        """Whether all groups are active in each vector, rather than one."""
+        return self.reading == "every_group_k3"
+
+    @model_validator(mode="after")
+    def _groups_hold_k(self) -> "GenerateSynthetic":
+        smallest = self.features // self.groups
+        if smallest < self.active_per_group:
+            raise ValueError(
+                f"reading {self.reading} draws {self.active_per_group} features from a group, but {self.features} features "
+                f"in {self.groups} groups leave only {smallest} in one: use fewer groups or more features"
+            )
+        return self
+
+
+class TrainedHere(Section):
+    """The small GPT-2 that is trained when no model is named."""
+
+    layers: Positive = Field(4, description="Transformer blocks.")
+    width: Positive = Field(128, description="Size of the residual stream.")
+    heads: Positive = Field(4, description="Attention heads.")
+    vocabulary: int = Field(4096, ge=512, description="Tokens of the byte-pair encoding.")
+    context: Annotated[int, Field(gt=1)] = Field(128, description="Tokens in a training sequence.")
+    batch: Positive = Field(16, description="Sequences a step.")
+    steps: Positive = Field(description="Steps of training.")
+    learning_rate: PositiveFloat = Field(0.003, description="Peak learning rate of AdamW.")
+    seed: Seed = Field(0, description="Seed of weights and order.")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "TrainedHere":
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width} must be a multiple of heads = {self.heads}")
+        return self
+
+
+class PrepareModel(Section):
+    """The language model whose activations are studied."""
+
+    model: str = Field(
+        "trained_here",
+        description="`trained_here`, a local Hugging Face folder, or a name that transformer-lens boots, such as `gpt2`.",
+    )
+    revision: str | None = Field(None, description="Commit, tag or branch of a model from the hub.")
+    trained_here: TrainedHere | None = Field(None, description="Shape and training of the model `trained_here`.")
+
+    @model_validator(mode="after")
+    def _trained_here_is_described(self) -> "PrepareModel":
+        if self.model == "trained_here" and self.trained_here is None:
+            raise ValueError("model is trained_here: the section trained_here must say how (steps, …)")
+        return self
+
+
+class Text(Section):
+    """The documents that the model reads."""
+
+    text: str = Field(
+        "installed_documentation",
+        description="`installed_documentation` (the documentation strings of installed packages, each module a document), a "
+        "text file (each paragraph a document), a folder of text files (each file a document), or `hub:NAME`, a data set of "
+        "the Hugging Face hub with a column `text` (each row a document).",
+    )
+    packages: list[str] = Field(
+        ["scipy", "numpy", "pandas", "mne"],
+        description="Packages whose documentation strings are read, their tests left out.",
+    )
+    heldout_share: float = Field(0.1, gt=0, lt=1, description="Share of the documents kept for evaluation.")
+
+
+class DumpActivations(Section):
+    """Which activations are written, and on what text."""
+
+    hook: str = Field("blocks.0.hook_mlp_out", description="Hook point of transformer-lens.")
+    context: Annotated[int, Field(gt=1)] = Field(
+        128, description="Tokens in a sequence, the first of which (BOS) gives no vector."
+    )
+    train_tokens: Positive = Field(description="Vectors for training.")
+    heldout_tokens: Positive = Field(description="Vectors for evaluation.")
+    batch: Positive = Field(32, description="Sequences in a forward pass.")
+    dtype: Literal["float16", "float32"] = Field("float16", description="Number format of the stored vectors.")
+
+
+class Simulated(Section):
+    """The corpus that is simulated when no recordings are named."""
+
+    subjects: Annotated[int, Field(ge=2)] = Field(12, description="Subjects; each has one to two sessions.")
+    seconds: Annotated[int, Field(ge=10)] = Field(60, description="Length of a recording in whole seconds.")
+    seed: Seed = Field(0, description="Seed of the simulation.")
+
+
+class PrepareRecordings(Section):
+    """The EEG recordings that are studied."""
+
+    recordings: str = Field("simulated", description="`simulated`, or a folder that is searched for EDF files.")
+    simulated: Simulated | None = Field(None, description="Size of the `simulated` corpus.")
+
+    @model_validator(mode="after")
+    def _simulated_is_described(self) -> "PrepareRecordings":
+        if self.recordings == "simulated" and self.simulated is None:
+            raise ValueError("recordings is simulated: the section simulated must say how many (subjects, seconds, seed)")
+        return self
+
+
+class PreprocessEeg(Section):
+    """From recordings to vectors (paper, section 4.2)."""
+
+    channels: Literal["tcp19"] | list[str] = Field(
+        "tcp19", description="`tcp19` (the 19 electrodes of the 10–20 system), or a list of electrodes such as [C3, C4]."
+    )
+    low_hz: PositiveFloat = Field(0.5, description="Lower edge of the Butterworth band-pass in Hz.")
+    high_hz: PositiveFloat = Field(45.0, description="Upper edge of the Butterworth band-pass in Hz.")
+    order: Positive = Field(5, description="Order of the band-pass; it is applied forwards and backwards.")
+    rate_hz: PositiveFloat = Field(128.0, description="Rate after resampling, in Hz.")
+    window_s: PositiveFloat = Field(0.25, description="Length of a window in seconds.")
+    step_s: PositiveFloat = Field(0.25, description="Time between the starts of two windows in seconds.")
+    standardise: Literal["window_channel", "recording_channel", "none"] = Field(
+        "window_channel",
+        description="Zero mean and unit variance for each channel of each window, of each recording, or not at all.",
+    )
+    heldout_share: float = Field(0.25, gt=0, lt=1, description="Share of the subjects kept for evaluation.")
+    seed: Seed = Field(0, description="Seed of the choice of held-out subjects.")
+
+    @model_validator(mode="after")
+    def _band_fits(self) -> "PreprocessEeg":
+        if not self.low_hz < self.high_hz:
+            raise ValueError(f"low_hz = {self.low_hz} must lie below high_hz = {self.high_hz}")
+        if self.high_hz >= self.rate_hz / 2:
+            raise ValueError(f"high_hz = {self.high_hz} must lie below half of rate_hz = {self.rate_hz}")
+        if round(self.window_s * self.rate_hz) < 2 or round(self.step_s * self.rate_hz) < 1:
+            raise ValueError(f"window_s and step_s are too short for rate_hz = {self.rate_hz}: a window needs two samples")
+        return self
+
+
+class Evaluate(Section):
+    """What is measured on held-out vectors."""
+
+    recovered_at: float = Field(0.9, gt=0, lt=1, description="Cosine above which two features count as the same.")
+
+
+class EvaluateLanguageModel(Evaluate):
+    """What is measured on held-out vectors and in the model itself."""
+
+    sequences: Positive = Field(100, description="Held-out sequences for the cross-entropies.")
+
+
+class SourceSection(Section):
+    """What all sources share."""
+
+    train: Train
+    methods: dict[Name, Method] = Field(description="The methods that are compared; one is called `baseline`.")
+
+    @model_validator(mode="after")
+    def _methods_can_run(self) -> "SourceSection":
+        if "baseline" not in self.methods:
+            raise ValueError("methods has no `baseline`, which the others are compared with: add `baseline: {}`")
+        for name, method in self.methods.items():
+            if method.penalty and len(self.train.k) < 2:
+                raise ValueError(
+                    f"method {name} has a penalty, which needs at least two SAEs: train.k lists {len(self.train.k)}"
+                )
+        return self
+
+
+class Synthetic(SourceSection):
+    """Vectors with known features."""
+
+    generate_synthetic: GenerateSynthetic
+    evaluate: Evaluate
+
+
+class LanguageModel(SourceSection):
+    """Activations of a language model."""
+
+    prepare_model: PrepareModel
+    text: Text
+    dump_activations: DumpActivations
+    evaluate: EvaluateLanguageModel
+
+
+class Eeg(SourceSection):
+    """Windows of EEG recordings."""
+
+    prepare_recordings: PrepareRecordings
+    preprocess_eeg: PreprocessEeg
+    evaluate: Evaluate
+
+
+class Execution(Section):
+    """How the stages run; nothing here changes a result or reruns a stage."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where SAEs and models run; `auto` takes a GPU where there is one."
+    )
+    threads: Positive = Field(2, description="Threads of one stage.")
+    progress_s: PositiveFloat = Field(10.0, description="Seconds between two lines of progress.")
+    checkpoint_s: PositiveFloat = Field(60.0, description="Seconds between two checkpoints of a training run.")
+
+
+class Params(Section):
+    """A whole experiment."""
+
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(description="One ensemble is trained for each seed and method.")
+    synthetic: Synthetic
+    language_model: LanguageModel
+    eeg: Eeg
+    execution: Execution
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "Params":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} holds one seed twice")
+        return self
+
+    def source(self, name: Source) -> Synthetic | LanguageModel | Eeg:
+        """The section of one source."""
+        sections: dict[Source, Synthetic | LanguageModel | Eeg] = {
+            "synthetic": self.synthetic,
+            "language_model": self.language_model,
+            "eeg": self.eeg,
+        }
+        return sections[name]

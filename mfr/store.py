@@ -1,0 +1,151 @@
+"""Vectors on disk: an HDF5 writer and a block-shuffled reader.
+
+A file holds either dense rows, `/vectors (N, d)`, or sparse codes of known features: `/features (G, d)`,
+`/active (N, a)` and `/coefficients (N, a)`, where row n is Σ_j coefficients[n, j] · features[active[n, j]].
+Further datasets of N rows tell where each row comes from. The attribute `complete` is set last.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+import torch
+
+from mfr.errors import UserError
+from mfr.seeds import numpy_stream
+
+CHUNK_BYTES = 1 << 18
+BLOCKS_A_BATCH = 8
+BATCHES_A_POOL = 8
+
+
+class VectorWriter:
+    """Appends rows to a file at `path`; a context manager.
+
+    `columns` names the datasets and gives one row's shape and type, for example
+    `{"vectors": ((768,), "float16"), "token_ids": ((), "int32")}`.
+    """
+
+    def __init__(self, path: Path, source: str, columns: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
+        self.file = h5py.File(path, "w")
+        self.file.attrs["source"] = source
+        self.file.attrs["complete"] = False
+        self.rows = 0
+        for name, (shape, dtype) in columns.items():
+            row_bytes = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
+            chunk = max(1, CHUNK_BYTES // row_bytes)
+            self.file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk, *shape))
+        self.columns = list(columns)
+
+    def append(self, **rows: np.ndarray) -> None:
+        """Add rows, an equal number to every column.
+
+        Raises `UserError` where a finite value overflows the column's type, and `ValueError` for a column too few.
+        """
+        if set(rows) != set(self.columns) or len({len(values) for values in rows.values()}) != 1:
+            raise ValueError(f"every column of {self.columns} needs equally many rows")
+        end = self.rows + len(next(iter(rows.values())))
+        for name, values in rows.items():
+            dataset = self.file[name]
+            if dataset.dtype == np.float16 and (np.abs(values[np.isfinite(values)]) > np.finfo(np.float16).max).any():
+                raise UserError(f"{name}: a value overflows float16 after row {self.rows}: store these vectors as float32")
+            dataset.resize(end, axis=0)
+            dataset[self.rows : end] = values
+        self.rows = end
+
+    def describe(self, name: str, value: str | float | np.ndarray) -> None:
+        """Store what is needed to make the file again; an array of a matrix's size becomes a dataset."""
+        if isinstance(value, np.ndarray):
+            self.file[name] = value
+        else:
+            self.file.attrs[name] = value
+
+    def __enter__(self) -> "VectorWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.file.attrs["complete"] = True
+        self.file.close()
+
+
+class Vectors:
+    """Rows of a file, read as float32; a context manager.
+
+    Raises `UserError` for a file that is missing, cut short, unfinished or without rows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.file = h5py.File(path)
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file") from None
+        except OSError as error:
+            raise UserError(f"{path}: not a whole HDF5 file ({error}): delete it and run its stage again") from None
+        if not self.file.attrs.get("complete", False):
+            raise UserError(f"{path}: unfinished (attribute complete is not set): delete it and run its stage again")
+        self.coded = "active" in self.file
+        self.rows = len(self.file["active" if self.coded else "vectors"])
+        if self.rows == 0:
+            raise UserError(f"{path}: holds no vectors")
+        self.features = torch.from_numpy(self.file["features"][:]) if self.coded else None
+        self.size = int(self.file["features" if self.coded else "vectors"].shape[1])
+        self.source = str(self.file.attrs["source"])
+
+    def read(self, start: int, stop: int) -> torch.Tensor:
+        """Rows `start` to `stop` (excluded), (stop − start, d) float32.
+
+        Raises `UserError` naming the first row that holds NaN or infinity.
+        """
+        if self.features is not None:
+            rows = torch.nn.functional.embedding_bag(
+                torch.from_numpy(self.file["active"][start:stop].astype(np.int64)),
+                self.features,
+                per_sample_weights=torch.from_numpy(self.file["coefficients"][start:stop]),
+                mode="sum",
+            )
+        else:
+            rows = torch.from_numpy(self.file["vectors"][start:stop].astype(np.float32))
+        if not torch.isfinite(rows.sum()):
+            bad = torch.nonzero(~torch.isfinite(rows).all(dim=1)).flatten()
+            if len(bad):
+                raise UserError(f"{self.path}: row {start + int(bad[0])} holds NaN or infinity: make the file again")
+        return rows
+
+    def sequential(self, batch: int) -> Iterator[torch.Tensor]:
+        """All rows in order, `batch` at a time; the last batch may be smaller."""
+        for start in range(0, self.rows, batch):
+            yield self.read(start, min(start + batch, self.rows))
+
+    def shuffled(self, batch: int, seed: int) -> Iterator[torch.Tensor]:
+        """Endless batches of `batch` rows in an order that `seed` and the epoch fix; each row once an epoch.
+
+        Blocks of batch/8 neighbouring rows are drawn at random into a pool of 8 batches, which is permuted: rows
+        read one by one at random cost 10 to 50 times more.
+        """
+        block = max(1, batch // BLOCKS_A_BATCH)
+        starts = np.arange(0, self.rows, block)
+        waiting = torch.empty(0, self.size)
+        for epoch in count():
+            random = numpy_stream("order", seed, epoch)
+            for drawn in _groups(random.permutation(starts), BLOCKS_A_BATCH * BATCHES_A_POOL):
+                pool = torch.cat([self.read(start, min(start + block, self.rows)) for start in drawn])
+                waiting = torch.cat([waiting, pool[torch.from_numpy(random.permutation(len(pool)))]])
+                full = len(waiting) // batch * batch
+                yield from waiting[:full].split(batch)
+                waiting = waiting[full:]
+
+    def __enter__(self) -> "Vectors":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.file.close()
+
+
+def _groups(items: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,146 @@
+"""Documents for a language model to read, split into training and held-out ones."""
+
+import ast
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.util import find_spec
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub.errors import HTTPError
+
+from mfr.errors import UserError
+from mfr.hub import commit_of
+from mfr.params import Text
+
+Split = Literal["train", "heldout"]
+Document = tuple[str, Callable[[], str]]
+
+SHORTEST_MODULE = 200
+TEST_FOLDERS = {"test", "tests"}
+DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def documents(text: Text, split: Split) -> Iterator[str]:
+    """The documents of one split, in an order that their names fix; read as they are asked for.
+
+    A document belongs to a split by the hash of its name, whatever the other documents are. Raises `UserError` for a
+    text that is missing or unreadable, and where the split turns out to hold no document.
+    """
+    empty = True
+    for name, read in _named(text):
+        if is_heldout(name, text.heldout_share) == (split == "heldout"):
+            content = read()
+            if content.strip():
+                empty = False
+                yield content
+    if empty:
+        raise UserError(
+            f"text.text: {text.text} holds no {split} document with heldout_share = {text.heldout_share}: "
+            "give more documents, or another share"
+        )
+
+
+def is_heldout(name: str, share: float) -> bool:
+    """Whether the document `name` is kept for evaluation, which happens with probability `share`."""
+    return _digest(name) < share * 2**64
+
+
+def docstrings(source: str) -> str:
+    """The docstrings of a module's source, of itself and of what it defines, in order, joined by empty lines.
+
+    Source that is no Python, as some packages ship in templates, has none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            module = ast.parse(source)
+        except (SyntaxError, ValueError):
+            return ""
+    return "\n\n".join(_docstrings(module))
+
+
+def _docstrings(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, (ast.Module, *DEFINITIONS)) and (docstring := ast.get_docstring(node)):
+        yield docstring
+    for child in ast.iter_child_nodes(node):
+        # Definitions stand only where statements stand: expressions, the greater part of a tree, are passed over.
+        if isinstance(child, (ast.stmt, ast.ExceptHandler)):
+            yield from _docstrings(child)
+
+
+def _named(text: Text) -> Iterator[Document]:
+    if text.text == "installed_documentation":
+        modules = [module for package in text.packages for module in _modules(package)]
+        return _in_hash_order(modules)
+    if text.text.startswith("hub:"):
+        return _hub(text.text.removeprefix("hub:"))
+    path = Path(text.text)
+    if path.is_dir():
+        files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+        return _in_hash_order([(file.relative_to(path).as_posix(), partial(_content, file)) for file in files])
+    if path.is_file():
+        return _paragraphs(path)
+    raise UserError(
+        f"text.text: {text.text!r} is neither a file nor a folder: give the path of one, installed_documentation or hub:NAME"
+    )
+
+
+def _in_hash_order(named: list[Document]) -> Iterator[Document]:
+    # Packages and folders come mixed, so that a reader who needs only part of the text sees something of each.
+    return iter(sorted(named, key=lambda document: _digest("order:" + document[0])))
+
+
+def _modules(package: str) -> Iterator[Document]:
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"text.packages: no package {package!r} is installed: install it, or leave it out")
+    for folder in map(Path, spec.submodule_search_locations):
+        for file in folder.rglob("*.py"):
+            relative = file.relative_to(folder)
+            if TEST_FOLDERS.isdisjoint(relative.parts):
+                yield f"{package}/{relative.as_posix()}", partial(_documentation, file)
+
+
+def _documentation(file: Path) -> str:
+    found = docstrings(file.read_text(encoding="utf-8", errors="replace"))
+    return found if len(found) >= SHORTEST_MODULE else ""
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not UTF-8 text (byte {error.start}): convert the file, or move it away") from None
+
+
+def _paragraphs(path: Path) -> Iterator[Document]:
+    with path.open(encoding="utf-8") as lines:
+        try:
+            blocks = groupby(lines, key=lambda line: not line.strip())
+            for number, paragraph in enumerate("".join(block) for blank, block in blocks if not blank):
+                yield f"paragraph {number}", partial(str, paragraph)
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: not UTF-8 text: convert the file") from None
+
+
+def _hub(name: str) -> Iterator[Document]:
+    commit = commit_of(name, "dataset")
+    # Imported here because it takes a second, which only data sets of the hub are worth.
+    from datasets import load_dataset
+
+    try:
+        for number, row in enumerate(load_dataset(name, split="train", revision=commit, streaming=True)):
+            if not isinstance(row.get("text"), str):
+                raise UserError(f"text.text: row {number} of hub:{name} has no text; its columns are {', '.join(row)}")
+            yield f"row {number}", partial(str, row["text"])
+    except (OSError, HTTPError, ValueError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise UserError(f"text.text: hub:{name} cannot be streamed ({first_line}): try again, or name another text") from None
+
+
+def _digest(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")

@@ -1,0 +1,133 @@
+"""Measure one trained ensemble on held-out vectors, and a language model with its SAEs spliced in."""
+
+import argparse
+import json
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+
+from mfr import paths
+from mfr.devices import limit_threads, resolve_device
+from mfr.errors import UserError
+from mfr.metrics import (
+    Evaluation,
+    ModelMetrics,
+    SpliceMetrics,
+    Sums,
+    correlation,
+    pair_metrics,
+    sae_metrics,
+    similarity_table,
+    sum_over,
+    truth_metrics,
+)
+from mfr.params import Evaluate, EvaluateLanguageModel, Execution, Params
+from mfr.sae import Ensemble
+from mfr.store import Vectors
+from stages.common import call, stage_parser, writing
+
+
+def run(
+    saes_path: Path,
+    card_path: Path,
+    heldout: Path,
+    method: str,
+    settings: Evaluate,
+    outputs: tuple[Path, Path],
+    execution: Execution,
+    model: Path | None = None,
+) -> None:
+    """Write the metrics (JSON) and the table of latents (CSV) of one ensemble to `outputs`.
+
+    `model` is the folder of prepare_model, for activations of a language model.
+    """
+    warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+    limit_threads(execution.threads)
+    card = json.loads(card_path.read_text())
+    saes = read_saes(saes_path, card["train"]["k"], card["train"]["activation"]).to(resolve_device(execution.device))
+    with writing(*outputs) as [evaluation_part, features_part], Vectors(heldout) as vectors:
+        if vectors.size != saes.W.shape[2]:
+            raise UserError(f"{heldout}: vectors of size {vectors.size}, but {saes_path} was trained on size {saes.W.shape[2]}")
+        sums = sum_over(vectors, saes)
+        table = latent_table(saes, sums, vectors.features)
+        evaluation = Evaluation(
+            source=vectors.source,
+            method=method,
+            seed=card["seed"],
+            rows=vectors.rows,
+            saes=[sae_metrics(sums, i, k) for i, k in enumerate(saes.k)],
+            pairs=pair_metrics(saes.W),
+        )
+        if vectors.features is not None:
+            add_truth(evaluation, saes, vectors.features, table, settings.recovered_at)
+        if model is not None and isinstance(settings, EvaluateLanguageModel):
+            add_splices(evaluation, saes, vectors, sums.mean, model, settings.sequences)
+        evaluation_part.write_text(evaluation.model_dump_json(indent=2, exclude_none=True) + "\n")
+        table.to_csv(features_part, index=False, float_format="%.6g")
+
+
+def read_saes(path: Path, k: list[int], activation: str) -> Ensemble:
+    """The ensemble in a file of weights."""
+    with safe_open(path, "pt") as file:
+        return Ensemble(file.get_tensor("W"), file.get_tensor("b"), k, activation)  # type: ignore[arg-type]
+
+
+def latent_table(saes: Ensemble, sums: Sums, features: torch.Tensor | None) -> pd.DataFrame:
+    """One row a latent: how often and how strongly it is active, and its similarity to other SAEs and to the truth."""
+    table = similarity_table(saes.W, None if features is None else features.to(saes.W))
+    count = sums.count.flatten().numpy()
+    table.insert(2, "k", [saes.k[sae] for sae in table["sae"]])
+    table.insert(3, "frequency", count / sums.rows)
+    table.insert(4, "mean_activation", sums.strength.flatten().numpy() / count.clip(min=1))
+    return table
+
+
+def add_truth(evaluation: Evaluation, saes: Ensemble, features: torch.Tensor, table: pd.DataFrame, recovered_at: float) -> None:
+    """Compare the SAEs with the true features."""
+    for i, metrics in enumerate(evaluation.saes):
+        metrics.truth = truth_metrics(saes.W[i], features.to(saes.W), recovered_at)
+    if len(saes.k) > 1:
+        evaluation.correlation = correlation(table)
+
+
+def add_splices(
+    evaluation: Evaluation, saes: Ensemble, vectors: Vectors, mean: torch.Tensor, model_folder: Path, sequences: int
+) -> None:
+    """Run the language model with each SAE's reconstruction in place of the activation."""
+    # transformer-lens takes seconds to import, and only language models need it.
+    from mfr.language_model import cross_entropies, load, loss_recovered
+
+    tokens = torch.from_numpy(vectors.file["tokens"][:sequences])
+    reconstructions = [partial(saes.reconstruct, i) for i in range(len(saes.k))]
+    losses = cross_entropies(load(model_folder, saes.W.device), tokens, vectors.file.attrs["hook"], mean, reconstructions)
+    evaluation.model = ModelMetrics(intact=losses.intact, zero=losses.zero, mean=losses.mean)
+    for metrics, loss in zip(evaluation.saes, losses.spliced, strict=True):
+        metrics.splice = SpliceMetrics(cross_entropy=loss, loss_recovered=loss_recovered(losses.intact, losses.zero, loss))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the stage from the command line."""
+
+    def stage(arguments: argparse.Namespace, params: Params) -> None:
+        source, method, seed = arguments.source, arguments.method, arguments.seed
+        run(
+            paths.saes(source, method, seed),
+            paths.saes_card(source, method, seed),
+            paths.vectors(source, "heldout"),
+            method,
+            params.source(source).evaluate,
+            (paths.evaluation(source, method, seed), paths.features(source, method, seed)),
+            params.execution,
+            paths.MODEL if source == "language_model" else None,
+        )
+
+    return call(stage, stage_parser("stages.evaluate", __doc__ or "", "source", "method", "seed").parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

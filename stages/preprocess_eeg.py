@@ -1,0 +1,194 @@
+"""From EEG recordings to vectors for training and held-out vectors of other subjects (paper, section 4.2)."""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mfr import edf, eeg, paths
+from mfr.errors import UserError
+from mfr.params import Params, PreprocessEeg
+from mfr.seeds import numpy_stream
+from mfr.store import VectorWriter
+from stages.common import call, stage_parser, writing
+
+AGAIN = (
+    "run prepare_recordings again (dvc repro --single-item --force prepare_recordings, "
+    "or snakemake --forcerun prepare_recordings)"
+)
+File = dict[str, str | int | None]
+
+
+@dataclass
+class Row:
+    """What became of one file: a row of the table."""
+
+    path: str
+    subject: str
+    split: str = ""
+    status: str = "skipped"
+    reason: str = ""
+    rate_hz: float | None = None
+    channels: int | None = None
+    seconds: float | None = None
+    windows_kept: int = 0
+    windows_dropped: int = 0
+
+
+def run(parameters: PreprocessEeg, recordings: Path, train: Path, heldout: Path, table: Path, progress_s: float = 10.0) -> None:
+    """Turn the files that `recordings`/manifest.json lists into vectors, and tell in `table` what became of each.
+
+    Headers are read first, to know the subjects that have a usable file; a share of those is held out. Then the files are
+    read one by one. A file that cannot be used is skipped, with its reason. Raises `UserError` where a file is no longer the
+    one in the manifest, where no file or only one subject is usable, and where one side of the split is left without vectors.
+    """
+    electrodes = edf.montage(parameters.channels)
+    root, files = _manifest(recordings)
+    rows = [_survey(root, str(file["path"]), electrodes, parameters) for file in files]
+    split = _split(rows, parameters)
+    subjects = _subjects(rows)
+    window, _ = eeg.window_samples(parameters)
+    columns = {
+        "vectors": ((len(electrodes) * window,), "float32"),
+        "recording": ((), "int32"),
+        "start_s": ((), "float32"),
+        "subject": ((), "int32"),
+    }
+    with writing(train, heldout, table) as [train_part, heldout_part, table_part]:
+        with VectorWriter(train_part, "eeg", columns) as train_file, VectorWriter(heldout_part, "eeg", columns) as heldout_file:
+            writers = {"train": train_file, "heldout": heldout_file}
+            last = time.monotonic()
+            for index, row in enumerate(rows):
+                if not row.reason:
+                    row.split = split[row.subject]
+                    origin = {"recording": index, "subject": subjects.index(row.subject)}
+                    _convert(root / row.path, row, origin, electrodes, parameters, writers[row.split])
+                if time.monotonic() - last > progress_s:
+                    last = time.monotonic()
+                    print(f"preprocess_eeg: {index + 1} of {len(rows)} files", file=sys.stderr)
+            for side, writer in writers.items():
+                if not writer.rows:
+                    raise UserError(f"no vector is left for the {side} subjects: {_reasons(rows)}")
+                for name, value in _facts(parameters, electrodes, rows, files).items():
+                    writer.describe(name, value)
+        pd.DataFrame([asdict(row) for row in rows]).astype({"channels": "Int64"}).to_csv(table_part, index=False)
+    used = sum(row.status == "used" for row in rows)
+    found = f"{train_file.rows} training and {heldout_file.rows} held-out vectors"
+    print(f"preprocess_eeg: {used} of {len(rows)} files used, {found}", file=sys.stderr)
+
+
+def _manifest(recordings: Path) -> tuple[Path, list[File]]:
+    path = recordings / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+        root, files = recordings / manifest["root"], manifest["files"]
+        for file in files:
+            try:
+                found = (root / file["path"]).stat()
+            except OSError as error:
+                raise UserError(f"{root / file['path']} is in {path} but not found ({error.strerror}): {AGAIN}") from None
+            if found.st_size != file["bytes"] or file["modified_ns"] not in (None, found.st_mtime_ns):
+                raise UserError(f"{root / file['path']} has changed since {path} was written: {AGAIN}")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file: run prepare_recordings first") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a manifest of recordings ({error!r}): {AGAIN}") from None
+    return root, files
+
+
+def _survey(root: Path, path: str, electrodes: list[str], parameters: PreprocessEeg) -> Row:
+    row = Row(path, edf.subject_of(path))
+    try:
+        header = edf.read_header(root / path)
+        row.channels, row.seconds = len(header.labels), header.seconds
+        signal = edf.find(header, electrodes)[0]
+        row.rate_hz = float(header.rate(signal))
+        eeg.check_usable(header.records * header.samples[signal], header.rate(signal), parameters)
+    except edf.UnusableError as error:
+        row.reason = str(error)
+    return row
+
+
+def _split(rows: list[Row], parameters: PreprocessEeg) -> dict[str, str]:
+    usable = sorted({row.subject for row in rows if not row.reason})
+    if not usable:
+        raise UserError(f"none of {len(rows)} recordings can be used: {_reasons(rows)}")
+    if len(usable) == 1:
+        skipped = f" (skipped: {_reasons(rows)})" if _reasons(rows) else ""
+        raise UserError(
+            f"held-out vectors need a second subject, but all usable recordings are of {usable[0]!r}{skipped}: add "
+            "another subject's, or, if these are of several, put each subject's into a folder of its own below the recordings"
+        )
+    count = min(max(round(parameters.heldout_share * len(usable)), 1), len(usable) - 1)
+    chosen = numpy_stream("heldout_subjects", parameters.seed).permutation(usable)[:count].tolist()
+    return {subject: "heldout" if subject in chosen else "train" for subject in usable}
+
+
+def _reasons(rows: list[Row]) -> str:
+    counted = Counter(row.reason for row in rows if row.reason).most_common()
+    return "; ".join([f"{count} × {reason}" for reason, count in counted[:5]] + ["…"] * (len(counted) > 5))
+
+
+def _convert(
+    path: Path, row: Row, origin: dict[str, int], electrodes: list[str], parameters: PreprocessEeg, writer: VectorWriter
+) -> None:
+    try:
+        header = edf.read_header(path)
+        signals = edf.find(header, electrodes)
+        recording = eeg.clean(edf.read_signals(path, header, signals), header.rate(signals[0]), parameters)
+    except edf.UnusableError as error:
+        row.reason = str(error)
+        return
+    for vectors, start_s in eeg.vectorise(recording, parameters):
+        writer.append(vectors=vectors, start_s=start_s, **{name: np.full(len(vectors), n) for name, n in origin.items()})
+        row.windows_kept += len(vectors)
+    row.windows_dropped = len(recording.constant) - row.windows_kept
+    if row.windows_kept:
+        row.status = "used"
+    else:
+        always = [name for name, constant in zip(electrodes, recording.constant.T, strict=True) if constant.all()]
+        row.reason = f"constant: {', '.join(always)}" if always else "a constant channel in every window"
+
+
+def _facts(parameters: PreprocessEeg, electrodes: list[str], rows: list[Row], files: list[File]) -> dict[str, str | float]:
+    used = sum(row.status == "used" for row in rows)
+    return {
+        "parameters": parameters.model_dump_json(),
+        "channels": json.dumps(electrodes),
+        "rate_hz": parameters.rate_hz,
+        "window_samples": eeg.window_samples(parameters)[0],
+        "files_used": used,
+        "files_skipped": len(rows) - used,
+        "files": json.dumps(files),
+        "subjects": json.dumps(_subjects(rows)),
+    }
+
+
+def _subjects(rows: list[Row]) -> list[str]:
+    return sorted({row.subject for row in rows})
+
+
+def _stage(arguments: argparse.Namespace, params: Params) -> None:
+    run(
+        params.eeg.preprocess_eeg,
+        paths.RECORDINGS,
+        paths.vectors("eeg", "train"),
+        paths.vectors("eeg", "heldout"),
+        paths.RECORDINGS_TABLE,
+        params.execution.progress_s,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line of this stage."""
+    return call(_stage, stage_parser("stages.preprocess_eeg", "Turn EEG recordings into vectors.").parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

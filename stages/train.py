@@ -1,0 +1,68 @@
+"""Train one ensemble of SAEs: one source, method and seed."""
+
+import argparse
+import hashlib
+import json
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from safetensors.torch import save
+
+from mfr import paths
+from mfr.devices import limit_threads, resolve_device
+from mfr.params import Execution, Method, Params, Train
+from mfr.store import Vectors
+from mfr.training import Saving, Trainer
+from stages.common import call, find_method, stage_parser, writing
+
+
+@dataclass
+class Outputs:
+    """What a trained ensemble leaves: weights, a card that describes them, learning curves."""
+
+    saes: Path
+    card: Path
+    curves: Path
+
+
+def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs, execution: Execution) -> None:
+    """Train on the vectors of `data`; a run that was cut off goes on from its last checkpoint."""
+    warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+    limit_threads(execution.threads)
+    with writing(outputs.saes, outputs.card, outputs.curves) as [saes_part, card_part, curves_part], Vectors(data) as vectors:
+        described = {
+            "source": vectors.source,
+            "size": vectors.size,
+            "seed": seed,
+            "train": settings.model_dump(),
+            "method": method.model_dump(),
+        }
+        key = hashlib.sha256(json.dumps([described, data.stat().st_size, data.stat().st_mtime_ns]).encode()).hexdigest()
+        checkpoint = paths.SCRATCH / "checkpoints" / f"{key[:16]}.safetensors"
+        trainer = Trainer(vectors, settings, method, seed, resolve_device(execution.device))
+        saes = trainer.run(Saving(checkpoint, key, execution.checkpoint_s), execution.progress_s)
+        saes_part.write_bytes(save({"W": saes.W.cpu(), "b": saes.b.cpu()}))
+        card_part.write_text(json.dumps({**described, "reinits": trainer.progress.reinits}, indent=2) + "\n")
+        pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)
+    checkpoint.unlink(missing_ok=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the stage from the command line."""
+
+    def stage(arguments: argparse.Namespace, params: Params) -> None:
+        source, method, seed = arguments.source, arguments.method, arguments.seed
+        section = params.source(source)
+        outputs = Outputs(
+            paths.saes(source, method, seed), paths.saes_card(source, method, seed), paths.curves(source, method, seed)
+        )
+        run(paths.vectors(source, "train"), section.train, find_method(section, method), seed, outputs, params.execution)
+
+    return call(stage, stage_parser("stages.train", __doc__ or "", "source", "method", "seed").parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

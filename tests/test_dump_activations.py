@@ -1,0 +1,139 @@
+import json
+import math
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, GPT2LMHeadModel
+
+from mfr.errors import UserError
+from mfr.language_model import MANIFEST, ModelManifest
+from mfr.params import DumpActivations, Execution, Text, TrainedHere
+from mfr.small_gpt2 import new_model, train_tokenizer
+from mfr.store import Vectors
+from stages import dump_activations
+
+CONTEXT, WIDTH = 12, 16
+DUMP = DumpActivations(context=CONTEXT, train_tokens=100, heldout_tokens=50, batch=4, dtype="float32")
+EXECUTION = Execution(device="cpu", threads=1, progress_s=1e9)
+TEXTS = [f"text number {i} holds some words and some more words about {i * i}" for i in range(80)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = train_tokenizer(TEXTS, 512)
+    shape = TrainedHere(layers=2, width=WIDTH, heads=2, vocabulary=512, context=CONTEXT, steps=1)
+    new_model(shape, tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (folder / ".snakemake_timestamp").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    for i, content in enumerate(TEXTS):
+        (folder / f"{i}.txt").write_text(content)
+    return Text(text=str(folder), heldout_share=0.3)
+
+
+@pytest.fixture
+def dump(model, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(**changes):
+        settings, outputs = DUMP.model_copy(update=changes), (tmp_path / "train.h5", tmp_path / "heldout.h5")
+        dump_activations.run(model, text, settings, EXECUTION, *outputs)
+        return outputs
+
+    return run
+
+
+def test_files_hold_exactly_the_tokens_asked_for(dump):
+    train, heldout = dump()
+    for path, rows in ((train, 100), (heldout, 50)):
+        with h5py.File(path) as file:
+            assert file["vectors"].shape == (rows, WIDTH)
+            assert file["vectors"].dtype == np.float32
+            assert {file[name].shape for name in ("token_ids", "position", "sequence")} == {(rows,)}
+            assert file["tokens"].shape == (math.ceil(rows / (CONTEXT - 1)), CONTEXT)
+            assert file.attrs["complete"]
+
+
+def test_rows_are_the_plain_models_activations_without_bos(dump, model):
+    train, _ = dump()
+    with h5py.File(train) as file:
+        tokens, position, sequence = (file[name][:] for name in ("tokens", "position", "sequence"))
+        vectors, token_ids = file["vectors"][:], file["token_ids"][:]
+    plain = GPT2LMHeadModel.from_pretrained(model).eval()
+    seen = []
+    plain.transformer.h[0].mlp.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.no_grad():
+        plain(torch.from_numpy(tokens).long())
+    assert (position >= 1).all()
+    assert len({*zip(sequence, position, strict=True)}) == len(position)
+    np.testing.assert_array_equal(token_ids, tokens[sequence, position])
+    np.testing.assert_allclose(vectors, seen[0].numpy()[sequence, position], rtol=1e-4, atol=1e-6)
+
+
+def test_the_two_files_hold_different_documents(dump, model):
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    documents = []
+    for path in dump():
+        with h5py.File(path) as file:
+            whole = tokenizer.decode(file["tokens"][:, 1:].reshape(-1))
+        documents.append({document for document in whole.split("<|endoftext|>")[:-1] if document})
+    train, heldout = documents
+    assert train <= set(TEXTS)
+    assert heldout <= set(TEXTS)
+    assert heldout
+    assert not train & heldout
+
+
+def test_attributes_tell_how_to_make_the_file_again(dump, text):
+    train, _ = dump()
+    with h5py.File(train) as file:
+        assert json.loads(file.attrs["parameters"]) == {"text": text.model_dump(), "dump_activations": DUMP.model_dump()}
+        assert ModelManifest.model_validate_json(file.attrs["model"]).reference == "."
+        assert file.attrs["hook"] == "blocks.0.hook_mlp_out"
+        assert file.attrs["source"] == "language_model"
+
+
+def test_the_batch_and_the_number_format_change_only_rounding(dump):
+    with Vectors(dump()[0]) as file:
+        first = file.read(0, 100)
+    with Vectors(dump(batch=3, dtype="float16")[0]) as file:
+        second = file.read(0, 100)
+    torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-5)
+
+
+def test_a_second_run_writes_the_same_bytes(dump):
+    first = [path.read_bytes() for path in dump()]
+    assert [path.read_bytes() for path in dump()] == first
+
+
+def test_a_text_too_short_says_how_much_there_is_and_leaves_nothing(dump, tmp_path):
+    with pytest.raises(UserError, match=r"heldout_tokens = 100000, but the heldout documents of .* hold only \d{3} tokens"):
+        dump(heldout_tokens=100_000)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_values_beyond_float16_are_named(dump, model, text, tmp_path):
+    loud = tmp_path / "loud"
+    plain = GPT2LMHeadModel.from_pretrained(model)
+    with torch.no_grad():
+        plain.transformer.h[0].mlp.c_proj.bias.fill_(1e5)
+    plain.save_pretrained(loud)
+    AutoTokenizer.from_pretrained(model).save_pretrained(loud)
+    (loud / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    half = DUMP.model_copy(update={"dtype": "float16"})
+    with pytest.raises(UserError, match="vectors: a value overflows float16"):
+        dump_activations.run(loud, text, half, EXECUTION, tmp_path / "train.h5", tmp_path / "heldout.h5")
+
+
+def test_a_wrong_hook_is_named_with_its_neighbours(dump):
+    with pytest.raises(UserError, match=r"no hook 'blocks\.0\.mlp_out'; the nearest are .*blocks\.0\.hook_mlp_out"):
+        dump(hook="blocks.0.mlp_out")

@@ -1,0 +1,262 @@
+import math
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, GPT2LMHeadModel
+
+from mfr.errors import UserError
+from mfr.language_model import (
+    MANIFEST,
+    ModelManifest,
+    capture,
+    cross_entropies,
+    load,
+    loss_recovered,
+    pin,
+    read_manifest,
+    tokenise,
+    weights_sha256,
+)
+from mfr.params import TrainedHere
+from mfr.small_gpt2 import new_model, train_tokenizer
+
+HOOK = "blocks.0.hook_mlp_out"
+SHAPE = TrainedHere(layers=3, width=16, heads=2, vocabulary=512, context=12, steps=1)
+TEXTS = ["the quick brown fox jumps over the lazy dog", "pack my box with five dozen liquor jugs"] * 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A random model with weights large enough for its layers to matter."""
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = train_tokenizer(TEXTS, SHAPE.vocabulary)
+    model = new_model(SHAPE, tokenizer)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(8)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pinned(folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("pinned")
+    (output / MANIFEST).write_text(pin(str(folder), None).model_dump_json())
+    return output
+
+
+@pytest.fixture(scope="module")
+def bridge(pinned):
+    return load(pinned, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def plain(folder):
+    return GPT2LMHeadModel.from_pretrained(folder).eval()
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return torch.randint(0, SHAPE.vocabulary, (5, SHAPE.context), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
+
+
+def plain_loss(plain, tokens, replace):
+    """The mean cross-entropy of Hugging Face's own model with its first MLP's output changed by `replace`."""
+    handle = plain.transformer.h[0].mlp.register_forward_hook(lambda module, inputs, output: replace(output.clone()))
+    with torch.no_grad():
+        log_p = plain(tokens.long()).logits.log_softmax(-1)[:, :-1]
+    handle.remove()
+    return -log_p.gather(2, tokens[:, 1:, None].long()).mean().item()
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_captured_activations_are_those_of_the_plain_model(bridge, plain, tokens, layer):
+    seen = []
+    handle = plain.transformer.h[layer].mlp.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.no_grad():
+        plain(tokens.long())
+    handle.remove()
+    captured = capture(bridge, tokens, f"blocks.{layer}.hook_mlp_out")
+    assert captured.shape == (5, SHAPE.context, SHAPE.width)
+    torch.testing.assert_close(captured, seen[0], rtol=1e-4, atol=1e-4 * seen[0].abs().max().item())
+
+
+def test_later_layers_are_not_run(bridge, tokens):
+    ran = []
+    handles = [block.register_forward_hook(lambda *_, i=i: ran.append(i)) for i, block in enumerate(bridge.blocks)]
+    capture(bridge, tokens, HOOK)
+    for handle in handles:
+        handle.remove()
+    assert ran == [0]
+
+
+def test_a_hook_outside_the_blocks_can_be_captured(bridge, plain, tokens):
+    torch.testing.assert_close(capture(bridge, tokens, "embed.hook_out"), plain.transformer.wte(tokens.long()))
+
+
+def test_cross_entropies_are_those_of_the_plain_model(bridge, plain, tokens):
+    kept = capture(bridge, tokens, HOOK)
+    mean = kept[:, 1:].mean((0, 1))
+    results = cross_entropies(bridge, tokens, HOOK, mean, [lambda x: x, torch.zeros_like, lambda x: x.roll(1, dims=-1)])
+
+    def splice(output, values):
+        output[:, 1:] = values
+        return output
+
+    intact = plain_loss(plain, tokens, lambda output: output)
+    zero = plain_loss(plain, tokens, lambda output: splice(output, 0.0))
+    mean_ablated = plain_loss(plain, tokens, lambda output: splice(output, mean))
+    rolled = plain_loss(plain, tokens, lambda output: splice(output, output[:, 1:].roll(1, dims=-1)))
+    assert min(abs(intact - other) for other in (zero, mean_ablated, rolled)) > 1e-3
+    assert [results.intact, results.zero, results.mean] == pytest.approx([intact, zero, mean_ablated], rel=1e-4)
+    assert results.spliced == pytest.approx([intact, zero, rolled], rel=1e-4)
+    assert results.spliced[0] == results.intact
+    assert results.spliced[1] == results.zero
+
+
+def test_cross_entropies_do_not_depend_on_the_batching(bridge, tokens, monkeypatch):
+    mean = torch.zeros(SHAPE.width)
+    whole = cross_entropies(bridge, tokens, HOOK, mean, [lambda x: x * 0.5])
+    monkeypatch.setattr("mfr.language_model.LOGITS_AT_ONCE", 2 * SHAPE.context * SHAPE.vocabulary)
+    parts = cross_entropies(bridge, tokens, HOOK, mean, [lambda x: x * 0.5])
+    assert [*parts.spliced, parts.zero] == pytest.approx([*whole.spliced, whole.zero], rel=1e-5)
+
+
+def test_the_first_position_keeps_its_activation(bridge, tokens):
+    seen = []
+
+    def reconstruct(rows):
+        seen.append(rows)
+        return rows
+
+    cross_entropies(bridge, tokens, HOOK, torch.zeros(SHAPE.width), [reconstruct])
+    torch.testing.assert_close(torch.cat(seen), capture(bridge, tokens, HOOK)[:, 1:].flatten(0, 1))
+
+
+def test_loss_recovered():
+    assert loss_recovered(intact=4.0, zero=8.0, spliced=5.0) == 0.75
+
+
+@pytest.mark.parametrize(
+    ("hook", "message"),
+    [
+        ("blocks.0.hook_mlp_uot", r"no hook 'blocks.0.hook_mlp_uot'; the nearest are .*blocks\.0\.hook_mlp_out"),
+        ("blocks.7.hook_mlp_out", r"no hook 'blocks.7.hook_mlp_out'; the nearest are .*hook_mlp_out"),
+        ("blocks.0.attn.hook_pattern", r"hook_pattern has shape \(5, 2, 12, 12\): choose a hook of shape"),
+        ("blocks.0.hook_attn_in", "hook_attn_in is off .*: choose another"),
+    ],
+)
+def test_a_hook_that_cannot_be_used_is_named(bridge, tokens, hook, message):
+    with pytest.raises(UserError, match=message):
+        capture(bridge, tokens, hook)
+
+
+def test_tokens_that_the_model_cannot_read_are_named(bridge):
+    with pytest.raises(UserError, match=r"dump_activations.context = 13 is more than the 12 that the model reads"):
+        capture(bridge, torch.zeros(1, 13, dtype=torch.int32), HOOK)
+    with pytest.raises(UserError, match="token 512 lies outside the model's vocabulary of 512"):
+        capture(bridge, torch.full((1, 4), 512), HOOK)
+
+
+def test_sequences_pack_the_documents_after_bos(folder):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    texts = [f"document {i} " + "word " * (i % 7) + "<|endoftext|>" * (i % 2) for i in range(40)]
+    sequences = list(tokenise(tokenizer, iter(texts), context=10))
+    end = tokenizer.eos_token_id
+    packed = np.concatenate([sequence[1:] for sequence in sequences])
+    assert all(sequence.shape == (10,) and sequence.dtype == np.int32 and sequence[0] == end for sequence in sequences)
+    assert (packed == end).sum() in (39, 40)
+    joined, whole = "".join(text + "<|endoftext|>" for text in texts), tokenizer.decode(packed)
+    assert joined.startswith(whole)
+    assert len(tokenizer(joined[len(whole) :], split_special_tokens=True)["input_ids"]) < 20
+
+
+def test_tokenising_reads_no_further_than_it_must(folder):
+    read = []
+
+    def endless():
+        while True:
+            read.append(1)
+            yield "some words that come again and again"
+
+    next(tokenise(AutoTokenizer.from_pretrained(folder), endless(), context=12))
+    assert len(read) < 50
+
+
+def test_the_manifest_of_a_folder_tells_its_files(folder):
+    manifest = pin(str(folder), None)
+    assert manifest.reference == str(folder)
+    assert manifest.weights_sha256 == weights_sha256(folder)
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(manifest.files)
+    assert manifest.files["config.json"].bytes == (folder / "config.json").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("config.json", "is no Hugging Face model: it has no config.json"),
+        ("model.safetensors", "has no weights"),
+        ("tokenizer.json", "has no tokenizer"),
+    ],
+)
+def test_a_folder_that_lacks_a_part_is_refused(folder, tmp_path, missing, message):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / missing).unlink()
+    with pytest.raises(UserError, match=message):
+        pin(str(copy), None)
+
+
+def test_a_pinned_folder_that_has_changed_is_refused(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / MANIFEST).write_text(pin(str(copy), None).model_dump_json())
+    assert read_manifest(tmp_path).reference == str(copy)
+    os.utime(copy / "model.safetensors", (0, 0))
+    with pytest.raises(UserError, match=r"model\.safetensors is not the file that was pinned: .*--force prepare_model"):
+        load(tmp_path, torch.device("cpu"))
+
+
+def test_weights_that_are_cut_short_are_refused(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    (copy / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    with pytest.raises(UserError, match="transformer-lens cannot load this model"):
+        load(copy, torch.device("cpu"))
+
+
+def test_a_model_that_was_not_prepared_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"manifest\.json: no such file: run prepare_model first"):
+        load(tmp_path, torch.device("cpu"))
+
+
+def test_a_hub_name_without_a_network_fails_at_once(tmp_path, monkeypatch):
+    # Nothing listens on port 9: the connection is refused, as it is without a network.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", "http://127.0.0.1:9")
+    started = time.monotonic()
+    with pytest.raises(
+        UserError, match=r"model 'gpt2': .*cannot be reached \(.*\): give a local folder, or run with a network"
+    ):
+        pin("gpt2", None)
+    manifest = ModelManifest(reference="nobody/nothing", revision="0" * 40)
+    (tmp_path / MANIFEST).write_text(manifest.model_dump_json())
+    with pytest.raises(UserError, match=r"model 'nobody/nothing': .*cannot be reached"):
+        load(tmp_path, torch.device("cpu"))
+    assert time.monotonic() - started < 5
+
+
+def test_a_path_that_is_no_folder_is_refused_without_asking_the_hub():
+    with pytest.raises(UserError, match=r"'./models/none': no such folder"):
+        pin("./models/none", None)
+
+
+def test_mean_cross_entropy_of_a_random_model_is_finite(bridge, tokens):
+    results = cross_entropies(bridge, tokens, HOOK, torch.zeros(SHAPE.width), [])
+    assert math.isfinite(results.intact)
+    assert results.spliced == []
+    assert results.mean == results.zero

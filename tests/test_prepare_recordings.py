@@ -1,0 +1,84 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+from edf_files import noise, write_edf
+
+from mfr.errors import UserError
+from mfr.params import PrepareRecordings, Simulated
+from mfr.simulated_eeg import sessions
+from stages.prepare_recordings import run
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def manifest(folder: Path) -> dict:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_simulated_corpus_is_listed_and_the_same_anywhere(tmp_path):
+    simulated = PrepareRecordings(simulated=Simulated(subjects=2, seconds=10, seed=3))
+    run(simulated, tmp_path / "one/recordings")
+    run(simulated, tmp_path / "two/recordings")
+    first = contents(tmp_path / "one/recordings")
+    assert first == contents(tmp_path / "two/recordings")
+    listed = manifest(tmp_path / "one/recordings")
+    assert listed["root"] == "."
+    assert [file["path"] for file in listed["files"]] == sorted(session.path for session in sessions(2))
+    assert all(file["bytes"] == len(first[file["path"]]) and file["modified_ns"] is None for file in listed["files"])
+    assert set(first) == {"manifest.json", *(file["path"] for file in listed["files"])}
+
+
+def test_an_earlier_corpus_is_replaced_whole(tmp_path):
+    for subjects in (4, 2):
+        run(PrepareRecordings(simulated=Simulated(subjects=subjects, seconds=10)), tmp_path / "recordings")
+    assert len(list((tmp_path / "recordings").rglob("*.edf"))) == len(sessions(2))
+
+
+def test_a_users_folder_is_listed_and_left_alone(tmp_path):
+    mine = tmp_path / "mine"
+    for name in ("b/2.EDF", "b/1.edf", "a.edf"):
+        write_edf(mine / name, {"C3": noise(10)})
+    (mine / "notes.txt").write_text("no recording")
+    (mine / "folder.edf").mkdir()
+    os.utime(mine / "a.edf", ns=(5, 1_400_000_000_123_456_789))
+    before = contents(mine)
+    run(PrepareRecordings(recordings="../mine"), tmp_path / "recordings")
+    listed = manifest(tmp_path / "recordings")
+    assert listed["root"] == str(mine.resolve())
+    assert [file["path"] for file in listed["files"]] == ["a.edf", "b/1.edf", "b/2.EDF"]
+    assert listed["files"][0] == {
+        "path": "a.edf",
+        "bytes": (mine / "a.edf").stat().st_size,
+        "modified_ns": 1_400_000_000_123_456_789,
+    }
+    assert contents(mine) == before and list(contents(tmp_path / "recordings")) == ["manifest.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("gone", "does not exist"), ("empty", "holds no .edf file"), ("file", "is not a folder")]
+)
+def test_a_folder_that_is_missing_or_empty(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=f"{name}.*{message}"):
+        run(PrepareRecordings(recordings=str(tmp_path / name)), tmp_path / "recordings")
+    assert not (tmp_path / "recordings").exists()
+
+
+def test_recordings_inside_the_output_are_not_deleted(tmp_path):
+    path = write_edf(tmp_path / "recordings/mine/a.edf", {"C3": noise(10)})
+    with pytest.raises(UserError, match="lies in this stage's output"):
+        run(PrepareRecordings(recordings=str(tmp_path / "recordings/mine")), tmp_path / "recordings")
+    assert path.exists()

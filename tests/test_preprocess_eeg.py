@@ -1,0 +1,239 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from edf_files import noise, write_edf
+from scipy import signal
+
+from mfr import paths
+from mfr.edf import TCP19
+from mfr.errors import UserError
+from mfr.params import PrepareRecordings, PreprocessEeg, Simulated
+from mfr.store import Vectors
+from stages import prepare_recordings, preprocess_eeg
+
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
+TWO = PreprocessEeg(channels=["C3", "C4"])
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def record(path: str, seconds: int = 10, seed: int = 0) -> Path:
+    return write_edf(Path("mine") / path, {"EEG C3-REF": noise(seconds, seed=seed), "C4": noise(seconds, seed=seed + 100)})
+
+
+def prepare() -> None:
+    prepare_recordings.run(PrepareRecordings(recordings="mine"), Path("recordings"))
+
+
+def preprocess(parameters: PreprocessEeg = TWO) -> pd.DataFrame:
+    preprocess_eeg.run(parameters, Path("recordings"), Path("train.h5"), Path("heldout.h5"), Path("table.csv"))
+    return pd.read_csv("table.csv", keep_default_na=False, index_col="path")
+
+
+def test_simulated_recordings_become_vectors_of_different_subjects():
+    simulated = PrepareRecordings(simulated=Simulated(subjects=6, seconds=10))
+    prepare_recordings.run(simulated, Path("recordings"))
+    parameters = PreprocessEeg(step_s=0.125)
+    table = preprocess(parameters)
+    assert table.status.tolist().count("skipped") == 1 and table.reason.str.startswith("cut short").sum() == 1
+    assert not set(table.subject[table.split == "train"]) & set(table.subject[table.split == "heldout"])
+    assert set(table.subject[table.split == "heldout"]) < set(table.subject) and (table.split == "heldout").any()
+    for split in ("train", "heldout"):
+        with h5py.File(f"{split}.h5") as file:
+            subjects = json.loads(file.attrs["subjects"])
+            of_row = table.iloc[file["recording"][:]]
+            assert (of_row.split == split).all()
+            assert of_row.subject.tolist() == [subjects[i] for i in file["subject"][:]]
+            assert len(file["vectors"]) == table.windows_kept[table.split == split].sum()
+            assert file["vectors"].shape[1] == 19 * 32 == 19 * file.attrs["window_samples"]
+            assert [file[name].dtype for name in ("vectors", "recording", "start_s", "subject")] == ["f4", "i4", "f4", "i4"]
+            assert json.loads(file.attrs["channels"]) == list(TCP19) and file.attrs["rate_hz"] == 128
+            assert json.loads(file.attrs["parameters"]) == parameters.model_dump()
+            assert file.attrs["files_used"] == len(table) - 1 and file.attrs["files_skipped"] == 1
+            assert [entry["path"] for entry in json.loads(file.attrs["files"])] == table.index.tolist()
+            rows = file["vectors"][:].reshape(-1, 19, 32)
+        np.testing.assert_allclose(rows.mean(axis=2), 0, atol=1e-5)
+        np.testing.assert_allclose(rows.std(axis=2), 1, atol=1e-4)
+        with Vectors(Path(f"{split}.h5")) as vectors:
+            assert vectors.source == "eeg" and vectors.rows == len(rows)
+    assert (table.windows_kept[table.status == "used"] == (1280 - 32) // 16 + 1).all()
+
+
+def test_a_row_is_the_window_that_its_columns_name():
+    for name in ("a", "b", "c"):
+        record(f"{name}/1.edf", seed=ord(name))
+    prepare()
+    table = preprocess(TWO.model_copy(update={"standardise": "none"}))
+    sections = signal.butter(5, [0.5, 45], btype="bandpass", fs=256, output="sos")
+    with h5py.File("train.h5") as file:
+        row = 57
+        index = file["recording"][row]
+        seed = ord(table.subject.iloc[index])
+        raw = np.stack([noise(10, seed=seed), noise(10, seed=seed + 100)])
+        clean = signal.resample_poly(signal.sosfiltfilt(sections, raw, padlen=512), 1, 2, axis=1)
+        first = round(file["start_s"][row] * 128)
+        assert (index, first) == (row // 40 + (table.split.iloc[0] == "heldout"), row % 40 * 32)
+        np.testing.assert_allclose(file["vectors"][row].reshape(2, 32), clean[:, first : first + 32], atol=0.2)
+
+
+def test_equal_parameters_give_equal_files_and_the_seed_draws_other_subjects():
+    for subject in "abcdefgh":
+        record(f"{subject}/1.edf")
+    prepare()
+    held = set()
+    for seed in (0, 0, 1, 2, 3):
+        table = preprocess(TWO.model_copy(update={"seed": seed}))
+        chosen = table.subject[table.split == "heldout"]
+        assert len(chosen) == 2
+        held.add(("".join(sorted(chosen)), seed, Path("heldout.h5").read_bytes()))
+    assert len(held) == 4 and len({chosen for chosen, _, _ in held}) > 1
+
+
+def test_what_cannot_be_used_is_skipped_with_its_reason_and_counted():
+    for subject in "abc":
+        record(f"{subject}/good.edf")
+    cut = record("a/cut.edf")
+    cut.write_bytes(cut.read_bytes()[:-100])
+    Path("mine/b/text.edf").write_text("no recording")
+    Path("mine/b/empty.edf").write_bytes(b"")
+    broken = record("b/broken.edf")
+    data = bytearray(broken.read_bytes())
+    data[256 + 2 * 104 : 256 + 2 * 112] = b"?" * 16
+    broken.write_bytes(data)
+    write_edf(Path("mine/c/one.edf"), {"C3": noise(10)})
+    write_edf(Path("mine/c/short.edf"), {"C3": noise(2), "C4": noise(2)})
+    write_edf(Path("mine/d/slow.edf"), {"C3": noise(10, 80), "C4": noise(10, 80)}, 80)
+    write_edf(Path("mine/c/flat.edf"), {"C3": noise(10), "C4": np.full(2560, 30.0)})
+    half = noise(10)
+    half[1280:] = 0
+    write_edf(Path("mine/c/half.edf"), {"C3": noise(10), "C4": half})
+    prepare()
+    table = preprocess()
+    expected = {
+        "a/cut.edf": "cut short",
+        "b/text.edf": "no valid EDF header",
+        "b/empty.edf": "no valid EDF header",
+        "b/broken.edf": "cannot be read",
+        "c/one.edf": "lacks C4",
+        "c/short.edf": "too short",
+        "d/slow.edf": "sampled at 80 Hz",
+        "c/flat.edf": "constant: C4",
+    }
+    skipped = table[table.status == "skipped"]
+    assert set(skipped.index) == set(expected) and (skipped.windows_kept == 0).all()
+    for path, reason in expected.items():
+        assert skipped.reason[path].startswith(reason)
+    used = table[table.status == "used"]
+    assert set(used.index) == {"a/good.edf", "b/good.edf", "c/good.edf", "c/half.edf"} and (used.reason == "").all()
+    assert table.windows_dropped["c/flat.edf"] == 40
+    assert (table.windows_kept["c/half.edf"], table.windows_dropped["c/half.edf"]) == (20, 20)
+    with h5py.File("train.h5") as file:
+        assert (file.attrs["files_used"], file.attrs["files_skipped"]) == (4, 8)
+
+
+def test_nothing_usable_names_the_reasons_and_writes_nothing():
+    for name in ("a", "b"):
+        Path(record(f"{name}/1.edf")).write_bytes(b"garbage")
+    write_edf(Path("mine/c/1.edf"), {"O1": noise(10)})
+    prepare()
+    with pytest.raises(UserError, match=r"none of 3 recordings can be used: 2 × no valid EDF header.*1 × lacks C3, C4"):
+        preprocess()
+    assert not list(Path().glob("*.h5")) and not Path("table.csv").exists()
+
+
+def test_one_subject_is_not_enough():
+    record("a/1.edf")
+    record("a/2.edf")
+    write_edf(Path("mine/b/1.edf"), {"O1": noise(10)})
+    prepare()
+    with pytest.raises(UserError, match=r"need a second subject.* of 'a' \(skipped: 1 × lacks C3, C4\).*folder of its own"):
+        preprocess()
+
+
+def test_a_side_without_vectors_is_refused():
+    record("a/1.edf")
+    write_edf(Path("mine/b/1.edf"), {"C3": noise(10), "C4": np.zeros(2560)})
+    prepare()
+    with pytest.raises(UserError, match=r"no vector is left for the (train|heldout) subjects: 1 × constant: C4"):
+        preprocess()
+    assert not list(Path().glob("*.h5"))
+
+
+def grow(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(0, 1))
+
+
+@pytest.mark.parametrize(("change", "message"), [(grow, "has changed"), (touch, "has changed"), (Path.unlink, "not found")])
+def test_a_file_that_is_not_the_one_in_the_manifest(change, message):
+    record("a/1.edf")
+    path = record("b/1.edf")
+    prepare()
+    change(path)
+    with pytest.raises(UserError, match=rf"b/1.edf.*{message}.*prepare_recordings again \(dvc repro.*snakemake --forcerun"):
+        preprocess()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"root": "."}', '{"root": ".", "files": [{}]}'])
+def test_a_broken_manifest(text):
+    with pytest.raises(UserError, match="run prepare_recordings first"):
+        preprocess()
+    Path("recordings").mkdir()
+    Path("recordings/manifest.json").write_text(text)
+    with pytest.raises(UserError, match="not a manifest"):
+        preprocess()
+
+
+def test_progress_is_told_at_most_once_a_file(capsys):
+    for subject in "abc":
+        record(f"{subject}/1.edf")
+    prepare()
+    files = Path("recordings"), Path("train.h5"), Path("heldout.h5"), Path("table.csv")
+    preprocess_eeg.run(TWO, *files, progress_s=1e-9)
+    assert capsys.readouterr().err.count("of 3 files\n") == 3
+    preprocess_eeg.run(TWO, *files, progress_s=60)
+    assert "of 3 files\n" not in capsys.readouterr().err
+
+
+def test_both_stages_from_the_command_line(capsys):
+    params = yaml.safe_load(PARAMS.read_text())
+    params["eeg"]["prepare_recordings"] = {"recordings": "simulated", "simulated": {"subjects": 2, "seconds": 10, "seed": 0}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert preprocess_eeg.main([]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert prepare_recordings.main([]) == preprocess_eeg.main([]) == 0
+    for output in (paths.vectors("eeg", "train"), paths.vectors("eeg", "heldout"), paths.RECORDINGS_TABLE):
+        assert output.is_file()
+
+
+@pytest.mark.skipif("MFR_EEG_DIR" not in os.environ, reason="MFR_EEG_DIR names no folder with a real recording")
+def test_a_real_recording_lacks_electrodes_of_tcp19_and_serves_without_them():
+    [path] = Path(os.environ["MFR_EEG_DIR"]).rglob("*.edf")
+    for subject in ("one", "two"):
+        Path("mine", subject).mkdir(parents=True)
+        shutil.copy(path, Path("mine", subject, "recording.edf"))
+    prepare()
+    with pytest.raises(UserError, match="2 × lacks FP1, FP2, F7, F8"):
+        preprocess(PreprocessEeg())
+    table = preprocess(PreprocessEeg(channels=[name for name in TCP19 if name not in ("FP1", "FP2", "F7", "F8")]))
+    # The program that wrote the file filled its last data record up with the last value: two windows are constant.
+    assert (table.windows_kept == 954).all() and (table.windows_dropped == 2).all()
+    with h5py.File("train.h5") as train, h5py.File("heldout.h5") as heldout:
+        assert train["vectors"].shape == (954, 15 * 32)
+        np.testing.assert_array_equal(train["vectors"][:], heldout["vectors"][:])

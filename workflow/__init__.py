@@ -1,0 +1,1 @@
+"""What the two engines need beside the stages."""

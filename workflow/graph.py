@@ -1,0 +1,64 @@
+"""Helpers of the rules: which code a stage runs, and which parameters it declares."""
+
+import ast
+from functools import reduce
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+from mfr import paths
+from mfr.errors import UserError
+from mfr.params_file import check
+
+PACKAGES = ("mfr", "stages")
+
+
+def code_of(module: str) -> list[str]:
+    """The files of this project that a module imports, directly or not, and its own: what reruns it when edited.
+
+    Paths are relative to the project's folder, where the engines run.
+    """
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        path = Path(*waiting.pop().split(".")).with_suffix(".py")
+        if str(path) not in found and path.is_file():
+            found.add(str(path))
+            waiting.extend(_imported(path))
+    return sorted(found)
+
+
+def _imported(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return [name for name in names if name.split(".")[0] in PACKAGES]
+
+
+def declared(config: dict, *keys: str) -> dict[str, object]:
+    """The values of dotted keys such as `synthetic.train`: the parameters that a job declares."""
+    return {key: reduce(lambda section, part: section[part], key.split("."), config) for key in keys}
+
+
+def checked(config: dict) -> None:
+    """Refuse a configuration with mistakes, or one that is not params.yaml's, which the stages read themselves."""
+    if config != yaml.safe_load(Path("params.yaml").read_text()):
+        raise WorkflowError("--config and --configfile would not reach the stages: edit params.yaml instead")
+    try:
+        check(config, "params.yaml")
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def runs_of(source: str, config: dict) -> dict[str, list[Path]]:
+    """What compare reads of every method and seed of a source."""
+    runs = [(source, method, seed) for method in config[source]["methods"] for seed in config["seeds"]]
+    return {
+        "evaluations": [paths.evaluation(*run) for run in runs],
+        "features": [paths.features(*run) for run in runs],
+        "curves": [paths.curves(*run) for run in runs],
+    }

@@ -1,0 +1,76 @@
+rule prepare_recordings:
+    input:
+        code=code_of("stages.prepare_recordings"),
+    output:
+        recordings=directory(paths.RECORDINGS),
+    log:
+        "logs/prepare_recordings.log",
+    benchmark:
+        "logs/prepare_recordings.tsv"
+    conda:
+        "../envs/mfr.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        declared=declared(config, "eeg.prepare_recordings"),
+    shell:
+        "python -m stages.prepare_recordings > {log} 2>&1"
+
+
+rule preprocess_eeg:
+    input:
+        recordings=paths.RECORDINGS,
+        code=code_of("stages.preprocess_eeg"),
+    output:
+        train=paths.vectors("eeg", "train"),
+        heldout=paths.vectors("eeg", "heldout"),
+        table=paths.RECORDINGS_TABLE,
+    log:
+        "logs/preprocess_eeg.log",
+    benchmark:
+        "logs/preprocess_eeg.tsv"
+    conda:
+        "../envs/mfr.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        declared=declared(config, "eeg.preprocess_eeg"),
+    shell:
+        "python -m stages.preprocess_eeg > {log} 2>&1"
+
+
+rule compare_eeg:
+    input:
+        **runs_of("eeg", config),
+        recordings=paths.RECORDINGS_TABLE,
+        code=code_of("stages.compare"),
+    output:
+        metrics=paths.metrics("eeg"),
+        summary=paths.result("eeg", "summary.csv"),
+        curves_table=paths.result("eeg", "learning_curves.csv"),
+        recordings_table=paths.result("eeg", "recordings.csv"),
+        learning_curves=report(
+            paths.result("eeg", "learning_curves.png"),
+            caption="../report/learning_curves.rst",
+            category="eeg",
+        ),
+        reconstruction=report(
+            paths.result("eeg", "reconstruction.png"),
+            caption="../report/reconstruction.rst",
+            category="eeg",
+        ),
+    log:
+        "logs/compare_eeg.log",
+    benchmark:
+        "logs/compare_eeg.tsv"
+    conda:
+        "../envs/mfr.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        declared=declared(config, "seeds", "eeg.methods"),
+    shell:
+        "python -m stages.compare --source eeg > {log} 2>&1"

@@ -1,0 +1,56 @@
+# Training and evaluation are the same for every source.
+
+
+rule train:
+    input:
+        vectors=paths.vectors("{source}", "train"),
+        code=code_of("stages.train"),
+    output:
+        saes=paths.saes("{source}", "{method}", "{seed}"),
+        card=paths.saes_card("{source}", "{method}", "{seed}"),
+        curves=paths.curves("{source}", "{method}", "{seed}"),
+    log:
+        "logs/{source}/{method}/{seed}/train.log",
+    benchmark:
+        "logs/{source}/{method}/{seed}/train.tsv"
+    conda:
+        "../envs/mfr.yaml"
+    threads: config["execution"]["threads"]
+    resources:
+        gpu=1,
+        mem_mb=4000,
+    params:
+        declared=lambda wildcards: declared(
+            config,
+            f"{wildcards.source}.train",
+            f"{wildcards.source}.methods.{wildcards.method}",
+        ),
+    shell:
+        "python -m stages.train --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        saes=rules.train.output.saes,
+        card=rules.train.output.card,
+        vectors=paths.vectors("{source}", "heldout"),
+        model=lambda wildcards: (
+            [paths.MODEL] if wildcards.source == "language_model" else []
+        ),
+        code=code_of("stages.evaluate"),
+    output:
+        evaluation=paths.evaluation("{source}", "{method}", "{seed}"),
+        features=paths.features("{source}", "{method}", "{seed}"),
+    log:
+        "logs/{source}/{method}/{seed}/evaluate.log",
+    benchmark:
+        "logs/{source}/{method}/{seed}/evaluate.tsv"
+    conda:
+        "../envs/mfr.yaml"
+    threads: config["execution"]["threads"]
+    resources:
+        mem_mb=4000,
+    params:
+        declared=lambda wildcards: declared(config, f"{wildcards.source}.evaluate"),
+    shell:
+        "python -m stages.evaluate --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
