@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 WEIGHTS = ("*.safetensors", "*.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 DOCUMENTS_AT_ONCE = 16
-LOGITS_AT_ONCE = 1 << 25
+LOGITS_AT_ONCE = 1 << 22
 RERUN = "`dvc repro --single-item --force prepare_model` or `snakemake --forcerun prepare_model`"
 
 Reconstruction = Callable[[torch.Tensor], torch.Tensor]

@@ -126,9 +126,9 @@ class TrainedHere(Section):
     heads: Positive = Field(4, description="Attention heads.")
     vocabulary: int = Field(4096, ge=512, description="Tokens of the byte-pair encoding.")
     context: Annotated[int, Field(gt=1)] = Field(128, description="Tokens in a training sequence.")
-    batch: Positive = Field(16, description="Sequences a step.")
+    batch: Positive = Field(8, description="Sequences a step.")
     steps: Positive = Field(description="Steps of training.")
-    learning_rate: PositiveFloat = Field(0.003, description="Peak learning rate of AdamW.")
+    learning_rate: PositiveFloat = Field(0.002, description="Peak learning rate of AdamW.")
     seed: Seed = Field(0, description="Seed of weights and order.")
 
     @model_validator(mode="after")

@@ -74,7 +74,6 @@ def new_model(shape: TrainedHere, tokenizer: PreTrainedTokenizerFast) -> GPT2LMH
         attn_pdrop=0.0,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed("model_weights", shape.seed))

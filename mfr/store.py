@@ -5,6 +5,7 @@ A file holds either dense rows, `/vectors (N, d)`, or sparse codes of known feat
 Further datasets of N rows tell where each row comes from. The attribute `complete` is set last.
 """
 
+import io
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import TracebackType
 import h5py
 import numpy as np
 import torch
+from typing_extensions import Buffer
 
 from mfr.errors import UserError
 from mfr.seeds import numpy_stream
@@ -30,7 +32,8 @@ class VectorWriter:
     """
 
     def __init__(self, path: Path, source: str, columns: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
-        self.file = h5py.File(path, "w")
+        self.sink = _Sink(path, "w+")
+        self.file = h5py.File(self.sink, "w")
         self.file.attrs["source"] = source
         self.file.attrs["complete"] = False
         self.rows = 0
@@ -43,7 +46,8 @@ class VectorWriter:
     def append(self, **rows: np.ndarray) -> None:
         """Add rows, an equal number to every column.
 
-        Raises `UserError` where a finite value overflows the column's type, and `ValueError` for a column too few.
+        Raises `UserError` where a finite value overflows the column's type, `OSError` where the disk is full, and
+        `ValueError` for a column too few.
         """
         if set(rows) != set(self.columns) or len({len(values) for values in rows.values()}) != 1:
             raise ValueError(f"every column of {self.columns} needs equally many rows")
@@ -55,6 +59,7 @@ class VectorWriter:
             dataset.resize(end, axis=0)
             dataset[self.rows : end] = values
         self.rows = end
+        self.sink.check()
 
     def describe(self, name: str, value: str | float | np.ndarray) -> None:
         """Store what is needed to make the file again; an array of a matrix's size becomes a dataset."""
@@ -70,6 +75,40 @@ class VectorWriter:
         if kind is None:
             self.file.attrs["complete"] = True
         self.file.close()
+        self.sink.close()
+        if kind is None:
+            self.sink.check()
+
+
+class _Sink(io.FileIO):
+    """A file that keeps its first failed write for `check` and swallows the rest.
+
+    HDF5 cannot close a file on a full disk: it tries again when the process ends, and crashes it.
+    """
+
+    failed: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first failure."""
+        if self.failed is not None:
+            raise OSError(self.failed.errno, self.failed.strerror, str(self.name))
+
+    def write(self, data: Buffer) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left and self.failed is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.failed = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failed = self.failed or error
+            return size or 0
 
 
 class Vectors:

@@ -1,0 +1,28 @@
+"""What all tests share: no network, and small parameters."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mfr.store import VectorWriter
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+torch.set_num_threads(1)
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def dense_file(tmp_path: Path) -> Callable[..., Path]:
+    """Writes rows (N, d) as a complete file of vectors."""
+
+    def write(rows: np.ndarray, name: str = "vectors.h5") -> Path:
+        path = tmp_path / name
+        with VectorWriter(path, "eeg", {"vectors": (rows.shape[1:], str(rows.dtype))}) as writer:
+            writer.append(vectors=rows)
+        return path
+
+    return write

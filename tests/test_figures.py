@@ -1,0 +1,46 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mfr import figures
+
+
+@pytest.fixture
+def summary() -> pd.DataFrame:
+    rows = [
+        (m, g, "mse", i + 1.0 + (m == "mfr"), 0.1) for i, g in enumerate(("k4", "k8", "all_k")) for m in ("baseline", "mfr")
+    ]
+    return pd.DataFrame(rows, columns=["method", "group", "metric", "mean", "sd"])
+
+
+def test_learning_curves_draw_each_k_and_method_on_a_logarithmic_scale() -> None:
+    rows = [(k, m, s, t, 1 / t + s) for k in (4, 8) for m in ("baseline", "mfr") for s in (0, 1) for t in (1, 2, 3)]
+    figure = figures.learning_curves(pd.DataFrame(rows, columns=["k", "method", "seed", "step", "mse"]))
+    assert [panel.get_title() for panel in figure.axes] == ["k = 4", "k = 8"]
+    for panel in figure.axes:
+        assert panel.get_yscale() == "log"
+        assert [line.get_label() for line in panel.lines] == ["baseline", "mfr"]
+        assert np.allclose(panel.lines[0].get_ydata(), [1.5, 1.0, 1 / 3 + 0.5])
+
+
+def test_bars_show_means_for_each_k_but_not_the_mean_over_all(summary: pd.DataFrame) -> None:
+    panel = figures.bars(summary, "mse", "mean squared error").axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["k = 4", "k = 8"]
+    assert sorted(patch.get_height() for patch in panel.patches) == [1, 2, 2, 3]
+
+
+def test_similarities_draw_a_panel_a_method_with_r() -> None:
+    random = np.random.default_rng(0)
+    latents = pd.DataFrame(
+        {"across_max": random.random(40), "truth_max": random.random(40), "method": ["baseline"] * 20 + ["mfr"] * 20}
+    )
+    figure = figures.similarities(latents, "max")
+    r = np.corrcoef(latents["across_max"][:20], latents["truth_max"][:20])[0, 1]
+    assert figure.axes[0].get_title() == f"baseline, r = {r:.2f}"
+    assert len(figure.axes) == 2 and len(figure.axes[1].collections[0].get_offsets()) == 20
+
+
+def test_many_methods_have_colours_of_their_own(summary: pd.DataFrame) -> None:
+    many = pd.concat([summary[summary["method"] == "mfr"].assign(method=f"m{i}") for i in range(9)])
+    panel = figures.bars(many, "mse", "mse").axes[0]
+    assert len({patch.get_facecolor() for patch in panel.patches}) == 9

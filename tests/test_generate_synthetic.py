@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mfr.params import GenerateSynthetic
+from mfr.store import Vectors
+from stages.generate_synthetic import run
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    monkeypatch.chdir(tmp_path)
+    settings = GenerateSynthetic(dimension=8, features=24, groups=4, train_rows=300, heldout_rows=50)
+    run(settings, tmp_path / "train.h5", tmp_path / "heldout.h5")
+    return tmp_path / "train.h5", tmp_path / "heldout.h5"
+
+
+def test_both_files_hold_codes_of_the_same_features(files: tuple[Path, Path]) -> None:
+    with h5py.File(files[0]) as train, h5py.File(files[1]) as heldout:
+        assert np.array_equal(train["features"], heldout["features"])
+        assert train["active"].shape == (300, 12) and heldout["coefficients"].shape == (50, 12)
+        assert GenerateSynthetic.model_validate_json(train.attrs["parameters"]).train_rows == 300
+
+
+def test_a_vector_is_the_sum_of_its_features(files: tuple[Path, Path]) -> None:
+    with h5py.File(files[0]) as file, Vectors(files[0]) as vectors:
+        row = sum(c * file["features"][j] for j, c in zip(file["active"][7], file["coefficients"][7]))
+        assert np.allclose(vectors.read(7, 8)[0], row, atol=1e-5)
+        assert vectors.size == 8 and vectors.features.shape == (24, 8)

@@ -1,0 +1,47 @@
+from itertools import permutations
+
+import pytest
+import torch
+
+from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max, partners
+
+
+def dictionaries() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(6, 4, generator=generator), torch.randn(6, 4, generator=generator) * 3
+
+
+def test_cosines_ignore_length() -> None:
+    A, B = dictionaries()
+    expected = torch.cosine_similarity(A[:, None], B[None], dim=2)
+    assert torch.allclose(cosines(A, B), expected, atol=1e-6)
+
+
+def test_hungarian_finds_the_best_of_all_permutations() -> None:
+    similarity = cosines(*dictionaries())
+    best = max(sum(similarity[i, j].item() for i, j in enumerate(order)) for order in permutations(range(6)))
+    rows, columns = hungarian(similarity)
+    assert similarity[rows, columns].sum().item() == pytest.approx(best, abs=1e-5)
+
+
+def test_partners_by_hungarian_are_one_to_one_and_by_maximum_need_not_be() -> None:
+    A = torch.tensor([[1.0, 0.0], [0.9, 0.1]])
+    B = torch.tensor([[1.0, 0.05], [-1.0, 1.0]])
+    assert partners(A, B, "max").tolist() == [0, 0]
+    assert sorted(partners(A, B, "hungarian").tolist()) == [0, 1]
+
+
+def test_partners_undo_a_permutation() -> None:
+    A, _ = dictionaries()
+    order = torch.tensor([3, 1, 5, 0, 2, 4])
+    for matching in ("hungarian", "max"):
+        assert torch.equal(A[order][partners(A, A[order], matching)], A)
+
+
+def test_mmcs_and_mcc_by_loops() -> None:
+    A, B = dictionaries()
+    similarity = cosines(A, B).tolist()
+    assert mmcs_max(A, B) == pytest.approx(sum(max(row) for row in similarity) / 6, abs=1e-6)
+    best = max(sum(similarity[i][j] for i, j in enumerate(order)) for order in permutations(range(6)))
+    assert mcc_hungarian(A, B) == pytest.approx(best / 6, abs=1e-6)
+    assert mcc_hungarian(A, B) < mmcs_max(A, B)

@@ -1,0 +1,100 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mfr.errors import UserError
+from mfr.params_file import check, load
+from tests.conftest import ROOT
+
+FILES = [ROOT / "params.yaml", ROOT / "params" / "paper.yaml", ROOT / "params" / "smoke.yaml"]
+
+
+def smoke() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "params" / "smoke.yaml").read_text())
+
+
+def set_at(raw: dict[str, Any], key: str, value: object) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        raw = raw[section]
+    raw[last] = value
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_files_of_the_project_are_sound(path: Path) -> None:
+    assert load(path).seeds
+
+
+@pytest.mark.parametrize(
+    ("key", "suggestion"),
+    [
+        ("synthetic.train.hiden", "hidden"),
+        ("eeg.methods.mfr.penalty.alhpa", "alpha"),
+        ("language_model.prepare_model.trained_here.vocabulry", "vocabulary"),
+        ("exekution", "execution"),
+    ],
+)
+def test_misspelt_parameters_are_refused_with_a_suggestion(key: str, suggestion: str) -> None:
+    raw = smoke()
+    set_at(raw, key, 1)
+    with pytest.raises(UserError) as caught:
+        check(raw, "params.yaml")
+    assert str(caught.value) == f"params.yaml: {key}: unknown parameter; did you mean '{suggestion}'?"
+
+
+def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
+    raw = smoke()
+    set_at(raw, "synthetic.evaluate.zzz", 1)
+    with pytest.raises(UserError, match="known are recovered_at"):
+        check(raw, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("synthetic.train.k", [3, 65], "synthetic.train: k = 65 is larger than hidden = 64"),
+        ("synthetic.train.k", [3], "method mfr has a penalty, which needs at least two SAEs"),
+        ("synthetic.train.k", [], "k is empty"),
+        ("synthetic.train.learning_rate", -1, "synthetic.train.learning_rate: Input should be greater than 0, but it is -1"),
+        ("synthetic.generate_synthetic.decay", 1.5, "less than or equal to 1, but it is 1.5"),
+        ("synthetic.generate_synthetic.reading", "one", "'one_group_k36', but it is 'one'"),
+        ("synthetic.generate_synthetic.groups", 30, "leave only 2 in one"),
+        ("synthetic.methods.mfr.penalty.alpha", "auto", "'balanced' or 'initial_loss'"),
+        ("synthetic.methods", {"mfr": {}}, "no `baseline`"),
+        ("language_model.prepare_model.trained_here", None, "must say how"),
+        ("language_model.prepare_model.trained_here.heads", 3, "width = 32 must be a multiple of heads = 3"),
+        ("eeg.preprocess_eeg.low_hz", 50, "low_hz = 50.0 must lie below high_hz = 45.0"),
+        ("eeg.preprocess_eeg.rate_hz", 80, "high_hz = 45.0 must lie below half of rate_hz = 80.0"),
+        ("seeds", [1, 1], "holds one seed twice"),
+        ("seeds", [], "seeds"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(key: str, value: object, message: str) -> None:
+    raw = smoke()
+    set_at(raw, key, value)
+    with pytest.raises(UserError) as caught:
+        check(raw, "params.yaml")
+    assert message in str(caught.value)
+
+
+def test_each_mistake_has_a_line() -> None:
+    raw = smoke()
+    set_at(raw, "synthetic.train.batch", 0)
+    set_at(raw, "eeg.train.hiden", 3)
+    del raw["seeds"]
+    with pytest.raises(UserError) as caught:
+        check(raw, "params.yaml")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml: no such file"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("seeds: [1\n")
+    with pytest.raises(UserError, match=r"params\.yaml: not YAML"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("")
+    with pytest.raises(UserError, match=r"params\.yaml: "):
+        load(tmp_path / "params.yaml")

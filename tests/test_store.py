@@ -1,0 +1,116 @@
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from mfr.errors import UserError
+from mfr.store import Vectors, VectorWriter
+
+
+def numbered(rows: int) -> np.ndarray:
+    return np.arange(rows, dtype=np.float32)[:, None] * np.ones(3, dtype=np.float32)
+
+
+def test_rows_come_back_in_order(dense_file) -> None:
+    with Vectors(dense_file(numbered(1000))) as vectors:
+        assert (vectors.rows, vectors.size, vectors.source) == (1000, 3, "eeg")
+        read = torch.cat(list(vectors.sequential(64)))
+    assert torch.equal(read, torch.from_numpy(numbered(1000)))
+
+
+def test_sparse_codes_are_read_as_sums_of_features(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    features = random.standard_normal((20, 6), dtype=np.float32)
+    active = np.stack([random.permutation(20)[:4] for _ in range(50)]).astype(np.uint16)
+    coefficients = random.random((50, 4), dtype=np.float32)
+    path = tmp_path / "codes.h5"
+    with VectorWriter(path, "synthetic", {"active": ((4,), "uint16"), "coefficients": ((4,), "float32")}) as writer:
+        writer.describe("features", features)
+        writer.append(active=active, coefficients=coefficients)
+    codes = np.zeros((50, 20), dtype=np.float32)
+    np.put_along_axis(codes, active.astype(int), coefficients, axis=1)
+    with Vectors(path) as vectors:
+        assert np.allclose(vectors.read(0, 50), codes @ features, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [640, 1003])
+def test_each_row_is_seen_once_an_epoch(dense_file, rows: int) -> None:
+    batch, epochs = 40, 3
+    with Vectors(dense_file(numbered(rows))) as vectors:
+        seen = torch.cat(list(islice(vectors.shuffled(batch, seed=0), rows * epochs // batch)))[:, 0]
+    counts = Counter(seen.int().tolist())
+    assert len(counts) == rows
+    assert set(counts.values()) <= {epochs - 1, epochs} and sum(counts.values()) == rows * epochs // batch * batch
+
+
+def test_rows_of_a_batch_come_from_the_whole_file(dense_file) -> None:
+    rows, batch = 20_000, 100
+    with Vectors(dense_file(numbered(rows))) as vectors:
+        batches = [next_batch[:, 0].numpy() for next_batch in islice(vectors.shuffled(batch, seed=0), 50)]
+    # The mean of a batch drawn from all rows has the standard deviation rows/√(12 · blocks), with at least 8 blocks in it.
+    spread = np.std([values.mean() for values in batches])
+    assert spread < 2 * rows / np.sqrt(12 * 8)
+    assert np.mean([values.std() for values in batches]) == pytest.approx(rows / np.sqrt(12), rel=0.1)
+    neighbours = np.mean([np.abs(np.diff(values)) == 1 for values in batches])
+    assert neighbours < 0.05
+
+
+def test_order_depends_on_seed_and_epoch_alone(dense_file) -> None:
+    with Vectors(dense_file(numbered(500))) as vectors:
+        first, again, other = (torch.cat(list(islice(vectors.shuffled(50, seed), 20))) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other) and not torch.equal(first[:500], first[500:])
+
+
+def test_unfinished_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "part.h5"
+    with pytest.raises(RuntimeError), VectorWriter(path, "eeg", {"vectors": ((3,), "float32")}) as writer:
+        writer.append(vectors=numbered(5))
+        raise RuntimeError
+    with pytest.raises(UserError, match="unfinished"):
+        Vectors(path)
+
+
+def test_file_cut_short_is_refused(dense_file) -> None:
+    path = dense_file(numbered(100_000))
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with pytest.raises(UserError, match=r"vectors\.h5: not a whole HDF5 file"):
+        Vectors(path)
+
+
+def test_missing_and_empty_files_are_refused(tmp_path: Path, dense_file) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        Vectors(tmp_path / "none.h5")
+    with pytest.raises(UserError, match="holds no vectors"):
+        Vectors(dense_file(numbered(0)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_the_first_bad_row_is_named(dense_file, bad: float) -> None:
+    rows = numbered(300)
+    rows[[217, 250], 1] = bad
+    with Vectors(dense_file(rows)) as vectors, pytest.raises(UserError, match="row 217 holds NaN or infinity"):
+        list(vectors.sequential(100))
+
+
+def test_overflow_of_float16_is_refused(tmp_path: Path) -> None:
+    with VectorWriter(tmp_path / "v.h5", "eeg", {"vectors": ((3,), "float16")}) as writer:
+        writer.append(vectors=numbered(10))
+        with pytest.raises(UserError, match="store these vectors as float32"):
+            writer.append(vectors=numbered(2) * 1e6)
+        writer.append(vectors=numbered(1))
+    with h5py.File(tmp_path / "v.h5") as file:
+        assert len(file["vectors"]) == 11
+
+
+def test_columns_must_be_equally_long(tmp_path: Path) -> None:
+    with VectorWriter(tmp_path / "v.h5", "eeg", {"vectors": ((3,), "float32"), "subject": ((), "int32")}) as writer:
+        with pytest.raises(ValueError, match="equally many"):
+            writer.append(vectors=numbered(3), subject=np.zeros(2))
+        with pytest.raises(ValueError, match="equally many"):
+            writer.append(vectors=numbered(3))

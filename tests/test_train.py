@@ -1,0 +1,113 @@
+"""The stages from training to comparison, on synthetic vectors that they make themselves."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mfr import paths
+from stages import compare, evaluate, generate_synthetic, train
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path("params.yaml").write_text((ROOT / "params" / "smoke.yaml").read_text())
+        assert generate_synthetic.main([]) == 0
+        for method in ("baseline", "mfr", "reinit"):
+            words = ["--source", "synthetic", "--method", method, "--seed", "0"]
+            assert train.main(words) == 0 and evaluate.main(words) == 0
+        assert compare.main(["--source", "synthetic"]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+
+
+def test_training_leaves_weights_card_and_curves_and_no_checkpoint() -> None:
+    weights = load_file(paths.saes("synthetic", "mfr", 0))
+    assert weights["W"].shape == (2, 64, 32) and weights["b"].shape == (2, 64)
+    card = json.loads(paths.saes_card("synthetic", "mfr", 0).read_text())
+    assert card["size"] == 32 and card["method"]["penalty"]["matching"] == "hungarian" and card["train"]["k"] == [3, 3]
+    curves = pd.read_csv(paths.curves("synthetic", "mfr", 0))
+    assert curves["step"].max() == 60 and set(curves["sae"]) == {0, 1} and (curves["alpha"] > 0).all()
+    assert not list(Path("scratch/checkpoints").glob("*"))
+
+
+def test_training_lowers_the_loss() -> None:
+    curves = pd.read_csv(paths.curves("synthetic", "baseline", 0))
+    assert curves.groupby("step")["mse"].mean().iloc[-1] < 0.7 * curves.groupby("step")["mse"].mean().iloc[0]
+
+
+def test_reinitialisations_are_on_the_card_and_in_the_curves() -> None:
+    card = json.loads(paths.saes_card("synthetic", "reinit", 0).read_text())
+    assert card["reinits"] == [1, 1]
+    assert pd.read_csv(paths.curves("synthetic", "reinit", 0))["reinits"].max() == 1
+
+
+def test_training_again_gives_the_same_bytes() -> None:
+    before = paths.saes("synthetic", "mfr", 0).read_bytes()
+    assert train.main(["--source", "synthetic", "--method", "mfr", "--seed", "0"]) == 0
+    assert paths.saes("synthetic", "mfr", 0).read_bytes() == before
+
+
+def test_evaluation_agrees_with_the_weights_and_the_truth() -> None:
+    evaluation = json.loads(paths.evaluation("synthetic", "mfr", 0).read_text())
+    assert evaluation["rows"] == 1000 and len(evaluation["saes"]) == 2 and len(evaluation["pairs"]) == 1
+    W = load_file(paths.saes("synthetic", "mfr", 0))["W"]
+    similarity = torch.cosine_similarity(W[0][:, None], W[1][None], dim=2)
+    assert evaluation["pairs"][0]["mmcs_max"] == pytest.approx(similarity.amax(dim=1).mean().item(), abs=1e-5)
+    assert all(0 < sae["truth"]["mmcs_max"] <= 1 for sae in evaluation["saes"])
+
+
+def test_the_table_of_latents_has_a_row_each() -> None:
+    table = pd.read_csv(paths.features("synthetic", "baseline", 0))
+    assert len(table) == 128 and table["frequency"].sum() == pytest.approx(6, rel=1e-4)
+    assert {"across_hungarian", "truth_max", "mean_activation", "k"} <= set(table.columns)
+
+
+def test_comparison_gathers_all_methods() -> None:
+    metrics = json.loads(paths.metrics("synthetic").read_text())
+    assert {"baseline", "mfr", "reinit"} < set(metrics) and metrics["seeds"] == 1
+    change = metrics["mfr"]["k3"]["mse"]["change_percent"]
+    ratio = metrics["mfr"]["k3"]["mse"]["mean"] / metrics["baseline"]["k3"]["mse"]["mean"]
+    assert change == pytest.approx(100 * (ratio - 1), abs=1e-3)
+    for name in ("learning_curves.png", "reconstruction.png", "similarity.png"):
+        assert paths.result("synthetic", name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_unknown_method_and_missing_vectors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(["--source", "synthetic", "--method", "mrf", "--seed", "0"]) == 1
+    assert train.main(["--source", "eeg", "--method", "mfr", "--seed", "0"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "no such method" in lines[0] and "data/eeg/train.h5: no such file" in lines[1]
+
+
+def test_vectors_cut_short_leave_earlier_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    data, weights = paths.vectors("synthetic", "train"), paths.saes("synthetic", "baseline", 0)
+    whole, before = data.read_bytes(), weights.read_bytes()
+    data.write_bytes(whole[: len(whole) // 2])
+    try:
+        assert train.main(["--source", "synthetic", "--method", "baseline", "--seed", "0"]) == 1
+    finally:
+        data.write_bytes(whole)
+    assert "not a whole HDF5 file" in capsys.readouterr().err and weights.read_bytes() == before
+
+
+def test_weights_for_vectors_of_another_size_are_refused(capsys: pytest.CaptureFixture[str], dense_file, monkeypatch) -> None:
+    heldout = paths.vectors("synthetic", "heldout")
+    whole = heldout.read_bytes()
+    heldout.write_bytes(dense_file(torch.randn(20, 7).numpy()).read_bytes())
+    try:
+        assert evaluate.main(["--source", "synthetic", "--method", "mfr", "--seed", "0"]) == 1
+    finally:
+        heldout.write_bytes(whole)
+    assert "vectors of size 7" in capsys.readouterr().err
