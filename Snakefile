@@ -24,6 +24,7 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
+# Outputs are marked update(): Snakemake then keeps the earlier ones where a stage fails.
 include: "workflow/rules/synthetic.smk"
 include: "workflow/rules/language_model.smk"
 include: "workflow/rules/eeg.smk"

@@ -17,25 +17,17 @@ from transformers.utils import logging as transformers_logging
 
 from mfr.errors import UserError
 from mfr.hub import commit_of
+from mfr.pinned import PinnedFile, check_unchanged, pinned, read_manifest
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-MANIFEST = "manifest.json"
 WEIGHTS = ("*.safetensors", "*.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 DOCUMENTS_AT_ONCE = 16
 LOGITS_AT_ONCE = 1 << 22
-RERUN = "`dvc repro --single-item --force prepare_model` or `snakemake --forcerun prepare_model`"
 
 Reconstruction = Callable[[torch.Tensor], torch.Tensor]
-
-
-class PinnedFile(BaseModel):
-    """A file of a user's folder as it was when the model was pinned."""
-
-    bytes: int
-    modified_ns: int
 
 
 class ModelManifest(BaseModel):
@@ -44,7 +36,7 @@ class ModelManifest(BaseModel):
     reference: str
     revision: str | None = None
     weights_sha256: str | None = None
-    files: dict[str, PinnedFile] = {}
+    files: list[PinnedFile] = []
 
 
 class CrossEntropies(BaseModel):
@@ -69,11 +61,8 @@ def pin(model: str, revision: str | None) -> ModelManifest:
         raise UserError(f"{folder} is no Hugging Face model: it has no config.json (save one there with save_pretrained)")
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise UserError(f"{folder} has no tokenizer (none of {', '.join(TOKENIZERS)}): save the model's tokenizer there")
-    files = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            files[path.name] = _state(path)
-    return ModelManifest(reference=str(folder.resolve()), weights_sha256=weights_sha256(folder), files=files)
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return ModelManifest(reference=str(folder.resolve()), weights_sha256=weights_sha256(folder), files=pinned(folder, files))
 
 
 def weights_sha256(folder: Path) -> str:
@@ -92,19 +81,13 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def read_manifest(folder: Path) -> ModelManifest:
+def model_manifest(folder: Path) -> ModelManifest:
     """The manifest that prepare_model wrote to `folder`.
 
     Raises `UserError` where there is none, and where the files of a pinned folder are not what they were.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise UserError(f"{path}: no such file: run prepare_model first ({RERUN})")
-    manifest = ModelManifest.model_validate_json(path.read_text())
-    for name, pinned in manifest.files.items():
-        file = Path(manifest.reference) / name
-        if not file.is_file() or _state(file) != pinned:
-            raise UserError(f"{file} is not the file that was pinned: pin the model as it is now with {RERUN}")
+    manifest = read_manifest(ModelManifest, folder, "prepare_model")
+    check_unchanged(Path(manifest.reference), manifest.files, "prepare_model")
     return manifest
 
 
@@ -113,7 +96,7 @@ def load(folder: Path, device: torch.device) -> "TransformerBridge":
 
     Raises `UserError` where the model is no longer what was pinned or cannot be loaded.
     """
-    manifest = read_manifest(folder)
+    manifest = model_manifest(folder)
     reference = str(folder) if manifest.reference == "." else manifest.reference
     if manifest.revision is not None:
         # Fails at once where there is neither a network nor a cached copy; a download would try again for half a minute.
@@ -226,8 +209,3 @@ def _check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:
             f"token {int(tokens.max())} lies outside the model's vocabulary of {model.cfg.d_vocab}: "
             "the tokenizer beside the weights belongs to another model"
         )
-
-
-def _state(path: Path) -> PinnedFile:
-    status = path.stat()
-    return PinnedFile(bytes=status.st_size, modified_ns=status.st_mtime_ns)

@@ -19,7 +19,7 @@ from mfr.params_file import load
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def stage_parser(module: str, summary: str, *options: str) -> argparse.ArgumentParser:
+def stage_parser(module: str, summary: str | None, *options: str) -> argparse.ArgumentParser:
     """The command line of a stage: `--params`, and those of `--source`, `--method` and `--seed` that it takes."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=summary)
     if "source" in options:

@@ -80,19 +80,19 @@ def _metrics(evaluations: list[Evaluation], summary: pd.DataFrame, recordings: P
     return tree | metrics_tree(summary)
 
 
+def _stage(arguments: argparse.Namespace, params: Params) -> None:
+    source = arguments.source
+    runs = [
+        Run(method, seed, *(place(source, method, seed) for place in (paths.evaluation, paths.features, paths.curves)))
+        for method in params.source(source).methods
+        for seed in params.seeds
+    ]
+    run(source, runs, paths.RECORDINGS_TABLE if source == "eeg" else None)
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run the stage from the command line."""
-
-    def stage(arguments: argparse.Namespace, params: Params) -> None:
-        source = arguments.source
-        runs = [
-            Run(method, seed, *(place(source, method, seed) for place in (paths.evaluation, paths.features, paths.curves)))
-            for method in params.source(source).methods
-            for seed in params.seeds
-        ]
-        run(source, runs, paths.RECORDINGS_TABLE if source == "eeg" else None)
-
-    return call(stage, stage_parser("stages.compare", __doc__ or "", "source").parse_args(argv))
+    """The command line; returns the exit status."""
+    return call(_stage, stage_parser("stages.compare", __doc__, "source").parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes a language model's activations, on training and on held-out documents."""
+"""Write a language model's activations on training and on held-out documents."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from mfr import paths
 from mfr.devices import limit_threads, resolve_device
 from mfr.errors import UserError
-from mfr.language_model import capture, load, read_manifest, tokenise
+from mfr.language_model import capture, load, model_manifest, tokenise
 from mfr.params import DumpActivations, Execution, Params, Text
 from mfr.progress import Ticker
 from mfr.store import VectorWriter
@@ -31,7 +31,7 @@ def run(model: Path, text: Text, dump: DumpActivations, execution: Execution, tr
     }
     origin = {
         "parameters": json.dumps({"text": text.model_dump(), "dump_activations": dump.model_dump()}),
-        "model": read_manifest(model).model_dump_json(),
+        "model": model_manifest(model).model_dump_json(),
         "hook": dump.hook,
     }
     ticker = Ticker(execution.progress_s)

@@ -110,23 +110,23 @@ def add_splices(
         metrics.splice = SpliceMetrics(cross_entropy=loss, loss_recovered=loss_recovered(losses.intact, losses.zero, loss))
 
 
+def _stage(arguments: argparse.Namespace, params: Params) -> None:
+    source, method, seed = arguments.source, arguments.method, arguments.seed
+    run(
+        paths.saes(source, method, seed),
+        paths.saes_card(source, method, seed),
+        paths.vectors(source, "heldout"),
+        method,
+        params.source(source).evaluate,
+        (paths.evaluation(source, method, seed), paths.features(source, method, seed)),
+        params.execution,
+        paths.MODEL if source == "language_model" else None,
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run the stage from the command line."""
-
-    def stage(arguments: argparse.Namespace, params: Params) -> None:
-        source, method, seed = arguments.source, arguments.method, arguments.seed
-        run(
-            paths.saes(source, method, seed),
-            paths.saes_card(source, method, seed),
-            paths.vectors(source, "heldout"),
-            method,
-            params.source(source).evaluate,
-            (paths.evaluation(source, method, seed), paths.features(source, method, seed)),
-            params.execution,
-            paths.MODEL if source == "language_model" else None,
-        )
-
-    return call(stage, stage_parser("stages.evaluate", __doc__ or "", "source", "method", "seed").parse_args(argv))
+    """The command line; returns the exit status."""
+    return call(_stage, stage_parser("stages.evaluate", __doc__, "source", "method", "seed").parse_args(argv))
 
 
 if __name__ == "__main__":

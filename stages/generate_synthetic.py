@@ -25,14 +25,14 @@ def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
                     writer.append(active=indices, coefficients=coefficients)
 
 
+def _stage(_: argparse.Namespace, params: Params) -> None:
+    settings = params.synthetic.generate_synthetic
+    run(settings, paths.vectors("synthetic", "train"), paths.vectors("synthetic", "heldout"))
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run the stage from the command line."""
-
-    def stage(_: argparse.Namespace, params: Params) -> None:
-        settings = params.synthetic.generate_synthetic
-        run(settings, paths.vectors("synthetic", "train"), paths.vectors("synthetic", "heldout"))
-
-    return call(stage, stage_parser("stages.generate_synthetic", __doc__ or "").parse_args(argv))
+    """The command line; returns the exit status."""
+    return call(_stage, stage_parser("stages.generate_synthetic", __doc__).parse_args(argv))
 
 
 if __name__ == "__main__":

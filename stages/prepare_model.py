@@ -1,4 +1,4 @@
-"""Trains the small language model, or pins the one that the parameters name."""
+"""Train the small language model, or pin the one that the parameters name."""
 
 import argparse
 import sys
@@ -6,8 +6,9 @@ from pathlib import Path
 
 from mfr import paths
 from mfr.devices import limit_threads, resolve_device
-from mfr.language_model import MANIFEST, ModelManifest, pin, weights_sha256
+from mfr.language_model import ModelManifest, pin, weights_sha256
 from mfr.params import Execution, Params, PrepareModel, Text
+from mfr.pinned import MANIFEST
 from mfr.progress import Ticker
 from mfr.small_gpt2 import train_small_gpt2
 from mfr.text import documents

@@ -1,9 +1,8 @@
-"""From EEG recordings to vectors for training and held-out vectors of other subjects (paper, section 4.2)."""
+"""Turn EEG recordings into vectors for training, and held-out vectors of other subjects (paper, section 4.2)."""
 
 import argparse
 import json
 import sys
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,15 +13,11 @@ import pandas as pd
 from mfr import edf, eeg, paths
 from mfr.errors import UserError
 from mfr.params import Params, PreprocessEeg
+from mfr.progress import Ticker
+from mfr.recordings import recording_manifest
 from mfr.seeds import numpy_stream
 from mfr.store import VectorWriter
 from stages.common import call, stage_parser, writing
-
-AGAIN = (
-    "run prepare_recordings again (dvc repro --single-item --force prepare_recordings, "
-    "or snakemake --forcerun prepare_recordings)"
-)
-File = dict[str, str | int | None]
 
 
 @dataclass
@@ -49,8 +44,8 @@ def run(parameters: PreprocessEeg, recordings: Path, train: Path, heldout: Path,
     one in the manifest, where no file or only one subject is usable, and where one side of the split is left without vectors.
     """
     electrodes = edf.montage(parameters.channels)
-    root, files = _manifest(recordings)
-    rows = [_survey(root, str(file["path"]), electrodes, parameters) for file in files]
+    root, files = recording_manifest(recordings)
+    rows = [_survey(root, path, electrodes, parameters) for path in files]
     split = _split(rows, parameters)
     subjects = _subjects(rows)
     window, _ = eeg.window_samples(parameters)
@@ -63,15 +58,13 @@ def run(parameters: PreprocessEeg, recordings: Path, train: Path, heldout: Path,
     with writing(train, heldout, table) as [train_part, heldout_part, table_part]:
         with VectorWriter(train_part, "eeg", columns) as train_file, VectorWriter(heldout_part, "eeg", columns) as heldout_file:
             writers = {"train": train_file, "heldout": heldout_file}
-            last = time.monotonic()
+            tell = Ticker(progress_s)
             for index, row in enumerate(rows):
                 if not row.reason:
                     row.split = split[row.subject]
                     origin = {"recording": index, "subject": subjects.index(row.subject)}
                     _convert(root / row.path, row, origin, electrodes, parameters, writers[row.split])
-                if time.monotonic() - last > progress_s:
-                    last = time.monotonic()
-                    print(f"preprocess_eeg: {index + 1} of {len(rows)} files", file=sys.stderr)
+                tell(f"preprocess_eeg: {index + 1} of {len(rows)} files")
             for side, writer in writers.items():
                 if not writer.rows:
                     raise UserError(f"no vector is left for the {side} subjects: {_reasons(rows)}")
@@ -81,25 +74,6 @@ def run(parameters: PreprocessEeg, recordings: Path, train: Path, heldout: Path,
     used = sum(row.status == "used" for row in rows)
     found = f"{train_file.rows} training and {heldout_file.rows} held-out vectors"
     print(f"preprocess_eeg: {used} of {len(rows)} files used, {found}", file=sys.stderr)
-
-
-def _manifest(recordings: Path) -> tuple[Path, list[File]]:
-    path = recordings / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text())
-        root, files = recordings / manifest["root"], manifest["files"]
-        for file in files:
-            try:
-                found = (root / file["path"]).stat()
-            except OSError as error:
-                raise UserError(f"{root / file['path']} is in {path} but not found ({error.strerror}): {AGAIN}") from None
-            if found.st_size != file["bytes"] or file["modified_ns"] not in (None, found.st_mtime_ns):
-                raise UserError(f"{root / file['path']} has changed since {path} was written: {AGAIN}")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file: run prepare_recordings first") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a manifest of recordings ({error!r}): {AGAIN}") from None
-    return root, files
 
 
 def _survey(root: Path, path: str, electrodes: list[str], parameters: PreprocessEeg) -> Row:
@@ -156,7 +130,7 @@ def _convert(
         row.reason = f"constant: {', '.join(always)}" if always else "a constant channel in every window"
 
 
-def _facts(parameters: PreprocessEeg, electrodes: list[str], rows: list[Row], files: list[File]) -> dict[str, str | float]:
+def _facts(parameters: PreprocessEeg, electrodes: list[str], rows: list[Row], files: list[str]) -> dict[str, str | float]:
     used = sum(row.status == "used" for row in rows)
     return {
         "parameters": parameters.model_dump_json(),
@@ -186,8 +160,8 @@ def _stage(arguments: argparse.Namespace, params: Params) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line of this stage."""
-    return call(_stage, stage_parser("stages.preprocess_eeg", "Turn EEG recordings into vectors.").parse_args(argv))
+    """The command line; returns the exit status."""
+    return call(_stage, stage_parser("stages.preprocess_eeg", __doc__).parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -50,18 +50,18 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
     checkpoint.unlink(missing_ok=True)
 
 
+def _stage(arguments: argparse.Namespace, params: Params) -> None:
+    source, method, seed = arguments.source, arguments.method, arguments.seed
+    section = params.source(source)
+    outputs = Outputs(
+        paths.saes(source, method, seed), paths.saes_card(source, method, seed), paths.curves(source, method, seed)
+    )
+    run(paths.vectors(source, "train"), section.train, find_method(section, method), seed, outputs, params.execution)
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run the stage from the command line."""
-
-    def stage(arguments: argparse.Namespace, params: Params) -> None:
-        source, method, seed = arguments.source, arguments.method, arguments.seed
-        section = params.source(source)
-        outputs = Outputs(
-            paths.saes(source, method, seed), paths.saes_card(source, method, seed), paths.curves(source, method, seed)
-        )
-        run(paths.vectors(source, "train"), section.train, find_method(section, method), seed, outputs, params.execution)
-
-    return call(stage, stage_parser("stages.train", __doc__ or "", "source", "method", "seed").parse_args(argv))
+    """The command line; returns the exit status."""
+    return call(_stage, stage_parser("stages.train", __doc__, "source", "method", "seed").parse_args(argv))
 
 
 if __name__ == "__main__":

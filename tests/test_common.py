@@ -66,7 +66,10 @@ def test_a_second_writer_is_refused_at_once_and_the_first_goes_on() -> None:
 
 
 def test_a_dead_writer_locks_nobody_out() -> None:
-    code = "from pathlib import Path\nimport os\nfrom stages.common import writing\nwith writing(Path('a.csv')) as [p]:\n p.write_text('x'); os._exit(9)"
+    code = (
+        "import os\nfrom pathlib import Path\nfrom stages.common import writing\n"
+        "with writing(Path('a.csv')) as [part]:\n part.write_text('x'); os._exit(9)"
+    )
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)})
     assert not Path("a.csv").exists()
     with writing(Path("a.csv")) as [part]:
@@ -120,9 +123,10 @@ def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
         find_method(section, "mrf")
 
 
-@pytest.mark.parametrize(
-    "stage", sorted(path.stem for path in (ROOT / "stages").glob("*.py") if path.stem not in ("__init__", "common"))
-)
+STAGES = sorted({path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__", "common"})
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_explains_itself(stage: str) -> None:
     done = subprocess.run([sys.executable, "-m", f"stages.{stage}", "--help"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and f"python -m stages.{stage}" in done.stdout and "--params" in done.stdout

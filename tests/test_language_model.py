@@ -16,8 +16,8 @@ from mfr.language_model import (
     cross_entropies,
     load,
     loss_recovered,
+    model_manifest,
     pin,
-    read_manifest,
     tokenise,
     weights_sha256,
 )
@@ -192,8 +192,8 @@ def test_the_manifest_of_a_folder_tells_its_files(folder):
     manifest = pin(str(folder), None)
     assert manifest.reference == str(folder)
     assert manifest.weights_sha256 == weights_sha256(folder)
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(manifest.files)
-    assert manifest.files["config.json"].bytes == (folder / "config.json").stat().st_size
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {file.path for file in manifest.files}
+    assert {file.path: file.bytes for file in manifest.files}["config.json"] == (folder / "config.json").stat().st_size
 
 
 @pytest.mark.parametrize(
@@ -214,9 +214,9 @@ def test_a_folder_that_lacks_a_part_is_refused(folder, tmp_path, missing, messag
 def test_a_pinned_folder_that_has_changed_is_refused(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (tmp_path / MANIFEST).write_text(pin(str(copy), None).model_dump_json())
-    assert read_manifest(tmp_path).reference == str(copy)
+    assert model_manifest(tmp_path).reference == str(copy)
     os.utime(copy / "model.safetensors", (0, 0))
-    with pytest.raises(UserError, match=r"model\.safetensors is not the file that was pinned: .*--force prepare_model"):
+    with pytest.raises(UserError, match=r"model\.safetensors has changed since prepare_model .*--force prepare_model"):
         load(tmp_path, torch.device("cpu"))
 
 

@@ -8,8 +8,9 @@ import yaml
 
 from mfr import paths
 from mfr.errors import UserError
-from mfr.language_model import MANIFEST, ModelManifest, weights_sha256
+from mfr.language_model import ModelManifest, weights_sha256
 from mfr.params import Execution, PrepareModel, Text, TrainedHere
+from mfr.pinned import MANIFEST
 from stages import prepare_model
 
 PROJECT = Path(__file__).parents[1]

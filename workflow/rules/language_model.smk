@@ -2,7 +2,7 @@ rule prepare_model:
     input:
         code=code_of("stages.prepare_model"),
     output:
-        model=directory(paths.MODEL),
+        model=directory(update(paths.MODEL)),
     log:
         "logs/prepare_model.log",
     benchmark:
@@ -24,8 +24,8 @@ rule dump_activations:
         model=paths.MODEL,
         code=code_of("stages.dump_activations"),
     output:
-        train=paths.vectors("language_model", "train"),
-        heldout=paths.vectors("language_model", "heldout"),
+        train=update(paths.vectors("language_model", "train")),
+        heldout=update(paths.vectors("language_model", "heldout")),
     log:
         "logs/dump_activations.log",
     benchmark:
@@ -49,21 +49,21 @@ rule compare_language_model:
         **runs_of("language_model", config),
         code=code_of("stages.compare"),
     output:
-        metrics=paths.metrics("language_model"),
-        summary=paths.result("language_model", "summary.csv"),
-        curves_table=paths.result("language_model", "learning_curves.csv"),
+        metrics=update(paths.metrics("language_model")),
+        summary=update(paths.result("language_model", "summary.csv")),
+        curves_table=update(paths.result("language_model", "learning_curves.csv")),
         learning_curves=report(
-            paths.result("language_model", "learning_curves.png"),
+            update(paths.result("language_model", "learning_curves.png")),
             caption="../report/learning_curves.rst",
             category="language_model",
         ),
         reconstruction=report(
-            paths.result("language_model", "reconstruction.png"),
+            update(paths.result("language_model", "reconstruction.png")),
             caption="../report/reconstruction.rst",
             category="language_model",
         ),
         loss_recovered=report(
-            paths.result("language_model", "loss_recovered.png"),
+            update(paths.result("language_model", "loss_recovered.png")),
             caption="../report/loss_recovered.rst",
             category="language_model",
         ),

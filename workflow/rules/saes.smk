@@ -6,9 +6,9 @@ rule train:
         vectors=paths.vectors("{source}", "train"),
         code=code_of("stages.train"),
     output:
-        saes=paths.saes("{source}", "{method}", "{seed}"),
-        card=paths.saes_card("{source}", "{method}", "{seed}"),
-        curves=paths.curves("{source}", "{method}", "{seed}"),
+        saes=update(paths.saes("{source}", "{method}", "{seed}")),
+        card=update(paths.saes_card("{source}", "{method}", "{seed}")),
+        curves=update(paths.curves("{source}", "{method}", "{seed}")),
     log:
         "logs/{source}/{method}/{seed}/train.log",
     benchmark:
@@ -39,8 +39,8 @@ rule evaluate:
         ),
         code=code_of("stages.evaluate"),
     output:
-        evaluation=paths.evaluation("{source}", "{method}", "{seed}"),
-        features=paths.features("{source}", "{method}", "{seed}"),
+        evaluation=update(paths.evaluation("{source}", "{method}", "{seed}")),
+        features=update(paths.features("{source}", "{method}", "{seed}")),
     log:
         "logs/{source}/{method}/{seed}/evaluate.log",
     benchmark:
@@ -49,6 +49,7 @@ rule evaluate:
         "../envs/mfr.yaml"
     threads: config["execution"]["threads"]
     resources:
+        gpu=1,
         mem_mb=4000,
     params:
         declared=lambda wildcards: declared(config, f"{wildcards.source}.evaluate"),

@@ -1,0 +1,128 @@
+"""Both engines on params/smoke.yaml, from end to end and in turn."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.project import clone, commit, dvc_repro, edit, run, snakemake
+
+MFR_OF_SYNTHETIC = {
+    "python -m stages.train --source synthetic --method mfr --seed 0",
+    "python -m stages.evaluate --source synthetic --method mfr --seed 0",
+    "python -m stages.compare --source synthetic",
+}
+FACTOR = "penalty: {matching: hungarian, alpha: balanced, alpha_factor: %s, warmup: 10, refresh: 10}\n    reinit:"
+
+
+def change_weight(folder: Path, old: str, new: str) -> None:
+    edit(folder, "params.yaml", FACTOR % old, FACTOR % new)
+
+
+@pytest.fixture(scope="module")
+def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = clone(tmp_path_factory.mktemp("snakemake"))
+    commands = snakemake(folder)
+    assert len(commands) == 22
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = clone(tmp_path_factory.mktemp("dvc"))
+    assert len(dvc_repro(folder)) == 22
+    return folder
+
+
+def test_snakemake_first(by_snakemake: Path) -> None:
+    folder = by_snakemake
+    assert snakemake(folder, "--dry-run") == set()
+    run(folder, "dvc", "status", "--quiet", fails=True)
+    assert "DVC now knows" in run(folder, "python", "-m", "workflow.sync")
+    run(folder, "dvc", "status", "--quiet")
+    assert dvc_repro(folder) == set()
+    assert "both engines are up to date" in run(folder, "python", "-m", "workflow.sync")
+    commit(folder)
+
+    change_weight(folder, "0.1", "0.4")
+    assert snakemake(folder, "--dry-run") == MFR_OF_SYNTHETIC
+    # Nothing ran: to commit or to touch would declare stale results fresh.
+    lock = (folder / "dvc.lock").read_text()
+    assert "neither engine is up to date" in run(folder, "python", "-m", "workflow.sync", fails=True)
+    assert (folder / "dvc.lock").read_text() == lock and snakemake(folder, "--dry-run") == MFR_OF_SYNTHETIC
+
+    assert snakemake(folder) == MFR_OF_SYNTHETIC
+    run(folder, "python", "-m", "workflow.sync")
+    assert dvc_repro(folder) == set()
+    changed = {row["key"] for row in _metrics_diff(folder) if row["old"] != row["new"]}
+    assert "mfr.k3.mse.mean" in changed and not any(key.startswith(("baseline", "reinit")) for key in changed)
+    assert "0.4" in run(folder, "dvc", "params", "diff")
+
+
+def test_dvc_first(by_dvc: Path) -> None:
+    folder = by_dvc
+    run(folder, "dvc", "status", "--quiet")
+    assert len(snakemake(folder, "--dry-run")) > 0
+    assert "Snakemake now knows" in run(folder, "python", "-m", "workflow.sync")
+    assert snakemake(folder, "--dry-run") == set()
+    run(folder, "dvc", "status", "--quiet")
+    commit(folder)
+
+    change_weight(folder, "0.1", "0.4")
+    assert dvc_repro(folder) == MFR_OF_SYNTHETIC
+    assert snakemake(folder, "--dry-run") == MFR_OF_SYNTHETIC
+    run(folder, "python", "-m", "workflow.sync")
+    assert snakemake(folder, "--dry-run") == set()
+    assert {row["key"] for row in _metrics_diff(folder) if row["old"] != row["new"]} >= {"mfr.k3.mse.mean"}
+    # The touched state still sees the next change.
+    change_weight(folder, "0.4", "0.5")
+    assert snakemake(folder, "--dry-run") == MFR_OF_SYNTHETIC
+
+
+def test_both_engines_make_the_same_numbers(by_snakemake: Path, by_dvc: Path) -> None:
+    for source in ("language_model", "eeg"):
+        first, second = (json.loads((folder / "metrics" / f"{source}.json").read_text()) for folder in (by_snakemake, by_dvc))
+        assert first == second
+
+
+def test_an_experiment_of_dvc_sets_a_parameter_and_runs(by_dvc: Path) -> None:
+    commit(by_dvc)
+    output = run(by_dvc, "dvc", "exp", "run", "--set-param", "eeg.methods.mfr.penalty.alpha_factor=0.7")
+    assert "python -m stages.train --source eeg --method mfr --seed 0" in output
+    assert "generate_synthetic" not in output.split("Running stage", 1)[1].split("didn't change")[0]
+    assert "alpha_factor: 0.7" in (by_dvc / "params.yaml").read_text()
+
+
+def test_reports_of_both_engines(by_snakemake: Path) -> None:
+    run(by_snakemake, "snakemake", "--report", "report.html")
+    report = (by_snakemake / "report.html").read_text()
+    assert all(name in report for name in ("learning_curves.png", "similarity.png", "loss_recovered.png"))
+    run(by_snakemake, "dvc", "plots", "diff", "HEAD")
+    assert "learning_curves" in (by_snakemake / "dvc_plots" / "index.html").read_text()
+    shown = run(by_snakemake, "dvc", "metrics", "show")
+    assert all(f"metrics/{source}.json" in shown for source in ("synthetic", "language_model", "eeg"))
+
+
+def test_metrics_hold_the_skipped_recording_and_the_cost_of_zeroing(by_snakemake: Path) -> None:
+    eeg = json.loads((by_snakemake / "metrics" / "eeg.json").read_text())
+    assert eeg["recordings"]["skipped"] == 1 and sum(eeg["recordings"]["reasons"].values()) == 1
+    model = json.loads((by_snakemake / "metrics" / "language_model.json").read_text())
+    assert {"intact", "zero", "mean"} == set(model["cross_entropy"])
+    assert "loss_recovered" in model["mfr"]["k4"]
+
+
+@pytest.mark.parametrize("engine", [("snakemake", "--cores", "1", "results/eeg/summary.csv"), ("dvc", "repro", "compare_eeg")])
+def test_a_failing_stage_names_the_mistake_and_keeps_earlier_results(by_snakemake: Path, engine: tuple[str, ...]) -> None:
+    folder = by_snakemake
+    before = {path: path.read_bytes() for path in (folder / "data" / "eeg").glob("*.h5")}
+    original = (folder / "params.yaml").read_text()
+    edit(folder, "params.yaml", "channels: [C3, C4, O1, O2]", "channels: [C3, C99]")
+    output = run(folder, *engine, fails=True)
+    assert "C99" in output and "Traceback" not in output
+    assert {path: path.read_bytes() for path in before} == before
+    (folder / "params.yaml").write_text(original)
+
+
+def _metrics_diff(folder: Path) -> list[dict[str, object]]:
+    difference = json.loads(run(folder, "dvc", "metrics", "diff", "--json", "--all"))
+    return [{"key": key, **values} for file in difference.values() for key, values in file.items()]
