@@ -8,8 +8,9 @@ import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from mfr.errors import UserError
-from mfr.language_model import MANIFEST, ModelManifest
+from mfr.language_model import ModelManifest
 from mfr.params import DumpActivations, Execution, Text, TrainedHere
+from mfr.pinned import MANIFEST
 from mfr.small_gpt2 import new_model, train_tokenizer
 from mfr.store import Vectors
 from stages import dump_activations

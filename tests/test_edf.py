@@ -3,10 +3,10 @@ from fractions import Fraction
 import edfio
 import numpy as np
 import pytest
-from edf_files import noise, write_edf
 
 from mfr.edf import TCP19, UnusableError, electrode, find, montage, read_header, read_signals, subject_of
 from mfr.errors import UserError
+from tests.edf_files import noise, write_edf
 
 STEP_UV = 1600 / 65535
 

@@ -23,7 +23,11 @@ def test_both_engines_describe_the_same_jobs(project: Path) -> None:
     [
         ("    cmd: python -m stages.prepare_recordings", "    cmd: python -m stages.prepare_recordings -v", "only one engine"),
         ("      - stages/dump_activations.py\n", "", "inputs of python -m stages.dump_activations"),
-        ("      - eeg.preprocess_eeg\n", "", "parameters of python -m stages.preprocess_eeg"),
+        (
+            "      - language_model.text\n      - language_model.dump_activations\n",
+            "      - language_model.dump_activations\n",
+            "parameters of python -m stages.dump_activations",
+        ),
         (
             "      - data/eeg/recordings: {persist: true}\n",
             "      - data/eeg/files: {persist: true}\n",

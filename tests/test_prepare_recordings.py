@@ -3,12 +3,12 @@ import os
 from pathlib import Path
 
 import pytest
-from edf_files import noise, write_edf
 
 from mfr.errors import UserError
 from mfr.params import PrepareRecordings, Simulated
 from mfr.simulated_eeg import sessions
 from stages.prepare_recordings import run
+from tests.edf_files import noise, write_edf
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from edf_files import noise, write_edf
 from scipy import signal
 
 from mfr import paths
@@ -17,6 +16,7 @@ from mfr.errors import UserError
 from mfr.params import PrepareRecordings, PreprocessEeg, Simulated
 from mfr.store import Vectors
 from stages import prepare_recordings, preprocess_eeg
+from tests.edf_files import noise, write_edf
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 TWO = PreprocessEeg(channels=["C3", "C4"])

@@ -5,6 +5,7 @@ commands believe what lies on the disk, so each is gated: only the engine whose 
 """
 
 import argparse
+import csv
 import subprocess
 import sys
 
@@ -29,8 +30,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def snakemake_is_clean() -> bool:
-    """Whether Snakemake has nothing to do."""
-    return "Nothing to be done" in _run("snakemake", "--cores", "1", "--dry-run")
+    """Whether Snakemake has nothing to do, and a record of every output.
+
+    Without a record it knows neither parameters nor code of an output, and a file that is there passes for fresh.
+    """
+    if "Nothing to be done" not in _run("snakemake", "--cores", "1", "--dry-run"):
+        return False
+    outputs = csv.DictReader(_run("snakemake", "--cores", "1", "--summary").splitlines(), delimiter="\t")
+    return all(output["log-file(s)"] != "-" for output in outputs)
 
 
 def dvc_is_clean() -> bool:
@@ -42,7 +49,7 @@ def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"error: `{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
-    return done.stdout + done.stderr
+    return done.stdout
 
 
 if __name__ == "__main__":
