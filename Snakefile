@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 
 from mfr import paths
 from mfr.params import SOURCES
-from workflow.graph import checked, code_of, declared, runs_of
+from workflow.graph import checked, code_of, declared, made_of, runs_of
 
 min_version("9.0")
 
@@ -15,7 +15,7 @@ configfile: "params.yaml"
 report: "workflow/report/workflow.rst"
 
 
-checked(config)
+experiment = checked(config)
 
 
 wildcard_constraints:
@@ -24,7 +24,6 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-# Outputs are marked update(): Snakemake then keeps the earlier ones where a stage fails.
 include: "workflow/rules/synthetic.smk"
 include: "workflow/rules/language_model.smk"
 include: "workflow/rules/eeg.smk"
@@ -34,7 +33,22 @@ include: "workflow/rules/saes.smk"
 rule all:
     default_target: True
     input:
-        [paths.metrics(source) for source in SOURCES],
+        [made_of(source, config) for source in SOURCES],
+
+
+rule synthetic:
+    input:
+        made_of("synthetic", config),
+
+
+rule language_model:
+    input:
+        made_of("language_model", config),
+
+
+rule eeg:
+    input:
+        made_of("eeg", config),
 
 
 onsuccess:

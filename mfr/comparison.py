@@ -1,7 +1,8 @@
 """All runs of one source side by side: means over seeds with their spread, and each method's paired change.
 
 A run's values are first averaged over its SAEs of equal k; mean and standard deviation are then over seeds. A change is
-the mean over seeds of method minus baseline, or of their ratio in percent where the metric is a loss.
+the mean over seeds of method minus baseline, or of their ratio in percent where the metric is a loss. Where there are
+several k, the group `all_k` holds the means over k of values and of changes (paper, tables 1 to 3).
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ RATIOS = ("mse", "l2_squared", "fvu", "cross_entropy")
 
 
 def long_table(evaluations: list[Evaluation]) -> pd.DataFrame:
-    """One row a value: method, seed, group (`k12`, …, `all_k`, or `ensemble`), metric, value."""
+    """One row a value: method, seed, group (`k12`, … or `ensemble`), metric, value."""
     rows = [
         (evaluation.method, evaluation.seed, group, metric, value)
         for evaluation in evaluations
@@ -25,15 +26,13 @@ def long_table(evaluations: list[Evaluation]) -> pd.DataFrame:
 
 
 def _values(evaluation: Evaluation) -> Iterator[tuple[str, str, float]]:
-    several = len({sae.k for sae in evaluation.saes}) > 1
     for sae in evaluation.saes:
         values = sae.model_dump(exclude={"k", "truth", "splice"})
         if sae.truth is not None:
             values |= {f"truth_{name}": value for name, value in sae.truth.model_dump().items()}
         if sae.splice is not None:
             values |= sae.splice.model_dump()
-        groups = [f"k{sae.k}", "all_k"] if several else [f"k{sae.k}"]
-        yield from ((group, metric, value) for group in groups for metric, value in values.items())
+        yield from ((f"k{sae.k}", metric, value) for metric, value in values.items())
     for pair in evaluation.pairs:
         for metric, value in pair.model_dump(exclude={"first", "second"}).items():
             yield "ensemble", metric, value
@@ -54,7 +53,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     is_ratio = paired["metric"].isin(RATIOS)
     difference = paired["value"] - paired["baseline"]
     paired["change"] = difference.where(~is_ratio, 100 * difference / paired["baseline"])
-    grouped = paired.groupby(keys, sort=False)
+    grouped = pd.concat([paired, _over_all_k(paired)]).groupby(keys, sort=False)
     summary = grouped.agg(
         mean=("value", "mean"),
         sd=("value", "std"),
@@ -66,8 +65,16 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     return summary
 
 
+def _over_all_k(paired: pd.DataFrame) -> pd.DataFrame:
+    per_k = paired[paired["group"] != "ensemble"]
+    if per_k["group"].nunique() < 2:
+        return per_k.iloc[:0]
+    means = per_k.groupby(["method", "seed", "metric"], sort=False)[["value", "change"]].mean()
+    return means.reset_index().assign(group="all_k")
+
+
 def metrics_tree(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """The summary as nested keys for `dvc metrics diff`, such as `mfr.k36.mse.mean`; without NaN."""
+    """The summary as nested keys for `dvc metrics diff`, such as `methods.mfr.k36.mse.mean`; without NaN."""
     tree: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for row in summary.itertuples():
         values = {"mean": row.mean, "sd": row.sd}
@@ -80,5 +87,5 @@ def metrics_tree(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[st
 
 
 def mean_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Learning curves (method, seed, step, sae, mse, …) as one column a method: the mean mse over seeds and SAEs."""
-    return curves.pivot_table(index="step", columns="method", values="mse", sort=False).sort_index().reset_index()
+    """Learning curves (method, seed, step, sae, mse, …) as step, method and mse: the mean over seeds and SAEs."""
+    return curves.groupby(["step", "method"], sort=False, as_index=False)["mse"].mean()

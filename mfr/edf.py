@@ -23,7 +23,7 @@ SIGNAL_FIELDS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)
 
 
 class UnusableError(Exception):
-    """Why a recording is skipped: a reason to be counted, not the end of the run."""
+    """Why a recording is skipped, not the end of the run: a reason and, after a colon, what is so in this file."""
 
 
 @dataclass(frozen=True)
@@ -121,16 +121,16 @@ def find(header: Header, electrodes: Sequence[str]) -> list[int]:
         named.setdefault(electrode(label), []).append(signal)
     missing = [name for name in electrodes if name not in named]
     if missing:
-        raise UnusableError(f"lacks {', '.join(missing)}")
+        raise UnusableError(f"missing electrodes: {', '.join(missing)}")
     twice = [name for name in electrodes if len(named[name]) > 1]
     if twice:
-        raise UnusableError(f"has {', '.join(twice)} twice")
+        raise UnusableError(f"electrodes found twice: {', '.join(twice)}")
     signals = [named[name][0] for name in electrodes]
     if len({header.samples[signal] for signal in signals}) > 1:
         raise UnusableError("its electrodes have different sampling rates")
     wrong = sorted({header.units[signal] for signal in signals} - set(VOLTS))
     if wrong:
-        raise UnusableError(f"unit {wrong[0]!r} is none of uV, mV, V")
+        raise UnusableError(f"unknown unit: {wrong[0]!r} is none of uV, mV, V")
     return signals
 
 

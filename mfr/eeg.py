@@ -62,7 +62,8 @@ def check_usable(samples: int, rate: Fraction, parameters: PreprocessEeg) -> Non
         seconds = float(samples / rate)
         raise UnusableError(f"too short: {seconds:g} s, where window_s and low_hz need {float(needed / rate):.4g} s")
     if rate <= 2 * parameters.high_hz:
-        raise UnusableError(f"sampled at {float(rate):g} Hz, where high_hz needs more than {2 * parameters.high_hz:g} Hz")
+        needed_hz = 2 * parameters.high_hz
+        raise UnusableError(f"sampled too slowly: {float(rate):g} Hz, where high_hz needs more than {needed_hz:g} Hz")
 
 
 def clean(channels: Iterable[np.ndarray], rate: Fraction, parameters: PreprocessEeg) -> Recording:

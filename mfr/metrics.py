@@ -13,6 +13,7 @@ import torch
 from pydantic import BaseModel
 from torch.nn.functional import normalize
 
+from mfr.errors import UserError
 from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max
 from mfr.mutual import unevenness
 from mfr.sae import Ensemble, decode
@@ -106,7 +107,7 @@ class Sums:
 
 
 def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
-    """One pass over all rows of `vectors` through all SAEs."""
+    """One pass over all rows of `vectors` through all SAEs; `UserError` where the rows do not vary."""
     n, hidden = saes.b.shape
     device = saes.W.device
     errors = torch.zeros(n, dtype=torch.float64)
@@ -123,6 +124,8 @@ def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
             strengths[i].index_add_(0, indices.flatten(), values.flatten())
     mean = total / vectors.rows
     variance = squares - vectors.rows * mean.square().sum().item()
+    if vectors.rows < 2 or variance <= 1e-12 * squares:
+        raise UserError(f"{vectors.path}: its {vectors.rows} rows do not vary: metrics need more, and different, vectors")
     return Sums(vectors.rows, mean.float(), variance, errors, counts.cpu(), strengths.cpu())
 
 

@@ -54,9 +54,10 @@ def warmup(step: int, steps: int) -> float:
 
 
 def alpha(setting: float | Literal["balanced", "initial_loss"], factor: float, loss: float, penalty: float) -> float:
-    """Weight α from its setting and the first step's loss and penalty.
+    """Weight α from its setting, the first step's loss (the mean over SAEs) and its penalty.
 
-    `balanced` makes both terms equal (paper, section 4.1), `initial_loss` takes the loss itself (section 4.2).
+    `balanced` makes an SAE's loss and the penalty equal (paper, section 4.1), `initial_loss` takes the loss itself
+    (section 4.2).
     """
     if setting == "balanced":
         return factor * loss / max(penalty, 1e-12)

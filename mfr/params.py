@@ -53,7 +53,7 @@ class Penalty(Section):
     )
     alpha: PositiveFloat | Literal["balanced", "initial_loss"] = Field(
         "balanced",
-        description="Weight α: a number; `balanced` makes penalty and reconstruction loss equal at the first step; "
+        description="Weight α: a number; `balanced` makes the penalty equal to an SAE's reconstruction loss at the first step; "
         "`initial_loss` takes the first step's reconstruction loss.",
     )
     alpha_factor: PositiveFloat = Field(1.0, description="Multiplies α.")
@@ -235,14 +235,14 @@ class PreprocessEeg(Section):
         return self
 
 
-class Evaluate(Section):
-    """What is measured on held-out vectors."""
+class EvaluateSynthetic(Section):
+    """What is measured against the true features."""
 
-    recovered_at: float = Field(0.9, gt=0, lt=1, description="Cosine above which two features count as the same.")
+    recovered_at: float = Field(0.9, gt=0, lt=1, description="Cosine above which a true feature counts as recovered.")
 
 
-class EvaluateLanguageModel(Evaluate):
-    """What is measured on held-out vectors and in the model itself."""
+class EvaluateLanguageModel(Section):
+    """What is measured in the model itself."""
 
     sequences: Positive = Field(100, description="Held-out sequences for the cross-entropies.")
 
@@ -269,7 +269,7 @@ class Synthetic(SourceSection):
     """Vectors with known features."""
 
     generate_synthetic: GenerateSynthetic
-    evaluate: Evaluate
+    evaluate: EvaluateSynthetic
 
 
 class LanguageModel(SourceSection):
@@ -286,11 +286,10 @@ class Eeg(SourceSection):
 
     prepare_recordings: PrepareRecordings
     preprocess_eeg: PreprocessEeg
-    evaluate: Evaluate
 
 
 class Execution(Section):
-    """How the stages run; nothing here changes a result or reruns a stage."""
+    """How the stages run; nothing here changes a result beyond rounding, or reruns a stage."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where SAEs and models run; `auto` takes a GPU where there is one."

@@ -37,12 +37,7 @@ def check_unchanged(root: Path, files: list[PinnedFile], stage: str) -> None:
         same = state and state.st_size == file.bytes and file.modified_ns in (None, state.st_mtime_ns)
         if not same:
             what = "has changed" if state else "is missing"
-            raise UserError(f"{path} {what} since {stage} listed it: {rerun(stage)}")
-
-
-def rerun(stage: str) -> str:
-    """How to run `stage` again, for messages."""
-    return f"run `dvc repro --single-item --force {stage}` or `snakemake --cores 1 --forcerun {stage}`"
+            raise UserError(f"{path} {what} since {stage} listed it: run {stage} again")
 
 
 def read_manifest(kind: type[Manifest], folder: Path, stage: str) -> Manifest:
@@ -51,7 +46,7 @@ def read_manifest(kind: type[Manifest], folder: Path, stage: str) -> Manifest:
     try:
         return kind.model_validate_json(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file: {rerun(stage)}") from None
+        raise UserError(f"{path}: no such file: run {stage} first") from None
     except (ValidationError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a manifest of {stage} ({reason}): {rerun(stage)}") from None
+        raise UserError(f"{path}: not a manifest of {stage} ({reason}): run {stage} again") from None

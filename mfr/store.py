@@ -61,12 +61,13 @@ class VectorWriter:
         self.rows = end
         self.sink.check()
 
-    def describe(self, name: str, value: str | float | np.ndarray) -> None:
-        """Store what is needed to make the file again; an array of a matrix's size becomes a dataset."""
-        if isinstance(value, np.ndarray):
-            self.file[name] = value
-        else:
-            self.file.attrs[name] = value
+    def describe(self, name: str, value: str | float) -> None:
+        """Store a fact that is needed to make the file again, as an attribute."""
+        self.file.attrs[name] = value
+
+    def attach(self, name: str, array: np.ndarray) -> None:
+        """Store an array that is no column, such as the true features."""
+        self.file[name] = array
 
     def __enter__(self) -> "VectorWriter":
         return self
@@ -131,9 +132,9 @@ class Vectors:
         self.rows = len(self.file["active" if self.coded else "vectors"])
         if self.rows == 0:
             raise UserError(f"{path}: holds no vectors")
-        self.features = torch.from_numpy(self.file["features"][:]) if self.coded else None
+        self.features = torch.from_numpy(self.attached("features")) if self.coded else None
         self.size = int(self.file["features" if self.coded else "vectors"].shape[1])
-        self.source = str(self.file.attrs["source"])
+        self.source = self.fact("source")
 
     def read(self, start: int, stop: int) -> torch.Tensor:
         """Rows `start` to `stop` (excluded), (stop − start, d) float32.
@@ -154,6 +155,14 @@ class Vectors:
             if len(bad):
                 raise UserError(f"{self.path}: row {start + int(bad[0])} holds NaN or infinity: make the file again")
         return rows
+
+    def fact(self, name: str) -> str:
+        """A fact that `VectorWriter.describe` stored."""
+        return str(self.file.attrs[name])
+
+    def attached(self, name: str) -> np.ndarray:
+        """An array that `VectorWriter.attach` stored."""
+        return self.file[name][:]
 
     def sequential(self, batch: int) -> Iterator[torch.Tensor]:
         """All rows in order, `batch` at a time; the last batch may be smaller."""

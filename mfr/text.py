@@ -78,7 +78,7 @@ def _named(text: Text) -> Iterator[Document]:
         return _in_hash_order(modules)
     if text.text.startswith("hub:"):
         return _hub(text.text.removeprefix("hub:"))
-    path = Path(text.text)
+    path = Path(text.text).expanduser()
     if path.is_dir():
         files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
         return _in_hash_order([(file.relative_to(path).as_posix(), partial(_content, file)) for file in files])

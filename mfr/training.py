@@ -3,7 +3,7 @@
 import sys
 import time
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ class Saving:
 
 
 class Trainer:
-    """One ensemble in training: the sum of its SAEs' mean squared errors plus α times the penalty, by AdamW.
+    """One ensemble in training, by AdamW: each SAE lowers its mean squared error plus α times the common penalty.
 
     All methods of one seed start from the same weights and see the same batches, so that their comparison is paired.
     """
@@ -37,8 +37,10 @@ class Trainer:
         self.vectors, self.settings, self.method, self.seed, self.device = vectors, settings, method, seed, device
         self.saes = Ensemble.random(settings.k, settings.hidden, vectors.size, settings.activation, seed).to(device)
         self.mutual = MutualPenalty(method.penalty.matching, len(settings.k)) if method.penalty else None
+        # Views of the ensemble's weights, an SAE each, so that one that starts anew starts its optimizer anew.
+        self.parameters = [(W, b) for W, b in zip(self.saes.W, self.saes.b)]
         self.optimizer = torch.optim.AdamW(
-            [self.saes.W, self.saes.b], lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            chain.from_iterable(self.parameters), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.progress = Progress(reinits=[0] * len(settings.k))
         self.penalty = torch.zeros((), device=device)
@@ -64,58 +66,72 @@ class Trainer:
 
     def step(self, x: torch.Tensor) -> None:
         """One step on the batch x (B, d)."""
-        W, b = self.saes.W, self.saes.b
-        parts = [loss_and_gradients(x, W[i], b[i], k, self.saes.activation) for i, k in enumerate(self.saes.k)]
-        W.grad, b.grad = torch.stack([part.W for part in parts]), torch.stack([part.b for part in parts])
-        losses = torch.stack([part.loss for part in parts])
+        parts = [
+            loss_and_gradients(x, W, b, k, self.saes.activation) for (W, b), k in zip(self.parameters, self.saes.k, strict=True)
+        ]
+        for (W, b), part in zip(self.parameters, parts, strict=True):
+            W.grad, b.grad = part.W, part.b
+        self.losses.append(torch.stack([part.loss for part in parts]))
         if self.method.penalty:
-            self._pull_together(losses.mean())
+            self._pull_together()
         self.optimizer.step()
         shares = torch.stack([activity(part.indices, self.settings.hidden) for part in parts])
         self._reinitialise(shares)
-        self.losses.append(losses)
         self.active += shares
         self.progress.step += 1
         if self.progress.step % self.settings.log_every == 0 or self.progress.step == self.settings.steps:
             self._log(shares)
 
-    def _pull_together(self, loss: torch.Tensor) -> None:
-        assert self.mutual is not None and self.method.penalty is not None and self.saes.W.grad is not None
+    def _pull_together(self) -> None:
+        assert self.mutual is not None and self.method.penalty is not None
         settings, step = self.method.penalty, self.progress.step
         if step % settings.refresh == 0:
+            self._check_finite()
             self.mutual.match(self.saes.W)
-        self.penalty, gradient = self.mutual.value_and_gradient(self.saes.W)
+        self.penalty, gradients = self.mutual.value_and_gradient(self.saes.W)
         if step == 0:
-            self.progress.alpha = alpha(settings.alpha, settings.alpha_factor, loss.item(), self.penalty.item())
-        self.saes.W.grad.add_(gradient, alpha=self.progress.alpha * warmup(step, settings.warmup))
+            loss = self.losses[-1].mean().item()
+            self.progress.alpha = alpha(settings.alpha, settings.alpha_factor, loss, self.penalty.item())
+        for (W, _), gradient in zip(self.parameters, gradients, strict=True):
+            assert W.grad is not None
+            W.grad.add_(gradient, alpha=self.progress.alpha * warmup(step, settings.warmup))
 
     def _reinitialise(self, shares: torch.Tensor) -> None:
         rule, step = self.method.reinitialise, self.progress.step + 1
         if rule is None or step > rule.check_steps or step % rule.check_every:
             return
-        for i, k in enumerate(self.saes.k):
-            count = self.progress.reinits[i]
-            if count < rule.max_reinits and unevenness(shares[i], k, rule.statistic) > rule.threshold:
-                self.progress.reinits[i] = count + 1
-                self._start_anew(i, count + 1)
+        uneven = [
+            i
+            for i, k in enumerate(self.saes.k)
+            if self.progress.reinits[i] < rule.max_reinits and unevenness(shares[i], k, rule.statistic) > rule.threshold
+        ]
+        for sae in uneven:
+            self.progress.reinits[sae] += 1
+            self._start_anew(sae)
+        if uneven and self.mutual is not None:
+            self.mutual.match(self.saes.W)
 
-    def _start_anew(self, sae: int, reinit: int) -> None:
-        hidden, size = self.saes.W.shape[1:]
-        self.saes.W[sae] = random_features(hidden, size, self.seed, sae, reinit).to(self.device)
-        self.saes.b[sae] = 0
-        for parameter in (self.saes.W, self.saes.b):
-            for moment in ("exp_avg", "exp_avg_sq"):
-                self.optimizer.state[parameter][moment][sae] = 0
+    def _start_anew(self, sae: int) -> None:
+        W, b = self.parameters[sae]
+        hidden, size = W.shape
+        W.copy_(random_features(hidden, size, self.seed, sae, self.progress.reinits[sae]))
+        b.zero_()
+        for state in (self.optimizer.state[W], self.optimizer.state[b]):
+            for value in state.values():
+                value.zero_()
 
-    def _log(self, shares: torch.Tensor) -> None:
+    def _check_finite(self) -> None:
         since = torch.stack(self.losses)
         if not torch.isfinite(since).all():
             row, sae = torch.nonzero(~torch.isfinite(since))[0].tolist()
-            step = self.progress.step - len(since) + row + 1
+            step = self.logged_step + row + 1
             raise UserError(
                 f"training stopped: at step {step} the loss of SAE {sae} (k = {self.saes.k[sae]}) is {since[row, sae].item()}; "
                 "a smaller train.learning_rate or α may help, if the vectors are sound"
             )
+
+    def _log(self, shares: torch.Tensor) -> None:
+        self._check_finite()
         inactive = (self.active == 0).float().mean(dim=1).tolist()
         for i, k in enumerate(self.saes.k):
             self.progress.curves.append(
@@ -123,7 +139,7 @@ class Trainer:
                     step=self.progress.step,
                     sae=i,
                     k=k,
-                    mse=since[-1, i].item(),
+                    mse=self.losses[-1][i].item(),
                     penalty=self.penalty.item(),
                     alpha=self.progress.alpha,
                     inactive=inactive[i],
@@ -134,6 +150,7 @@ class Trainer:
         self._forget_since_log()
 
     def _forget_since_log(self) -> None:
+        self.logged_step = self.progress.step
         self.losses: list[torch.Tensor] = []
         self.active = torch.zeros(len(self.settings.k), self.settings.hidden, device=self.device)
 
@@ -148,10 +165,13 @@ class Trainer:
             tensors["losses"] = torch.stack(self.losses)
         if self.mutual is not None and self.mutual.partners is not None:
             tensors["partners"] = self.mutual.partners
-        for name, parameter in (("W", self.saes.W), ("b", self.saes.b)):
+        for name, parameter in self._named_parameters():
             for moment, value in self.optimizer.state[parameter].items():
                 tensors[f"{name}.{moment}"] = value
         return tensors
+
+    def _named_parameters(self) -> list[tuple[str, torch.Tensor]]:
+        return [(f"{name}{i}", part) for i, pair in enumerate(self.parameters) for name, part in zip(("W", "b"), pair)]
 
     def _resume(self, saving: Saving) -> None:
         if not saving.path.exists():
@@ -167,8 +187,9 @@ class Trainer:
         self.saes.b.copy_(tensors["b"])
         self.active, self.penalty = tensors["active"], tensors["penalty"]
         self.losses = list(tensors["losses"]) if "losses" in tensors else []
+        self.logged_step = self.progress.step - len(self.losses)
         if self.mutual is not None:
             self.mutual.partners = tensors.get("partners")
-        for name, parameter in (("W", self.saes.W), ("b", self.saes.b)):
+        for name, parameter in self._named_parameters():
             moments = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
             self.optimizer.state[parameter].update(moments)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from mfr import paths
 from mfr.errors import UserError
 from mfr.params import SOURCES, Method, Params, SourceSection
@@ -39,13 +41,22 @@ def call(stage: Callable[[argparse.Namespace, Params], None], arguments: argpars
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+    except FileNotFoundError as error:
+        print(f"error: {error.filename}: no such file: run the stage that makes it first", file=sys.stderr)
+        return 1
+    except (OSError, SafetensorError) as error:
+        if not _disk_is_full(error):
             raise
-        where = f" of {error.filename}" if error.filename else ""
-        print(f"error: the disk{where} is full ({error.strerror or error}): make room and run again", file=sys.stderr)
+        print(f"error: the disk is full ({error}): make room and run again", file=sys.stderr)
         return 1
     return 0
+
+
+def _disk_is_full(error: OSError | SafetensorError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in DISK_FULL
+    # safetensors tells the system's error in words alone.
+    return any(f"os error {number}" in str(error) for number in DISK_FULL)
 
 
 def find_method(section: SourceSection, name: str) -> Method:

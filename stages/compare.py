@@ -77,7 +77,7 @@ def _metrics(evaluations: list[Evaluation], summary: pd.DataFrame, recordings: P
             "skipped": reasons.total(),
             "reasons": dict(reasons),
         }
-    return tree | metrics_tree(summary)
+    return tree | {"methods": metrics_tree(summary)}
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:

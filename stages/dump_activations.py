@@ -64,9 +64,8 @@ def write_vectors(
     """
     each = dump.context - 1
     needed = -(-rows // each)
-    tokens = writer.file.create_dataset("tokens", (needed, dump.context), "int32")
-    done = 0
-    while batch := list(islice(sequences, min(dump.batch, needed - done))):
+    tokens: list[np.ndarray] = []
+    while batch := list(islice(sequences, min(dump.batch, needed - len(tokens)))):
         ids = np.stack(batch)
         vectors = capture(bridge, torch.from_numpy(ids), dump.hook)[:, 1:]
         keep = rows - writer.rows
@@ -74,11 +73,11 @@ def write_vectors(
             vectors=vectors.flatten(0, 1)[:keep].cpu().numpy(),
             token_ids=ids[:, 1:].reshape(-1)[:keep],
             position=np.tile(np.arange(1, dump.context, dtype=np.int32), len(ids))[:keep],
-            sequence=np.repeat(np.arange(done, done + len(ids), dtype=np.int32), each)[:keep],
+            sequence=np.repeat(np.arange(len(tokens), len(tokens) + len(ids), dtype=np.int32), each)[:keep],
         )
-        tokens[done : done + len(ids)] = ids
-        done += len(ids)
+        tokens += batch
         ticker(f"dump_activations: {writer.rows} of {rows} vectors")
+    writer.attach("tokens", np.array(tokens))
     return writer.rows
 
 

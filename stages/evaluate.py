@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import warnings
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,33 +27,39 @@ from mfr.metrics import (
     sum_over,
     truth_metrics,
 )
-from mfr.params import Evaluate, EvaluateLanguageModel, Execution, Params
+from mfr.params import EvaluateLanguageModel, EvaluateSynthetic, Execution, Params
 from mfr.sae import Ensemble
 from mfr.store import Vectors
-from stages.common import call, stage_parser, writing
+from stages.common import call, find_method, stage_parser, writing
+
+
+@dataclass
+class Trained:
+    """What train left of one ensemble: its weights and their card."""
+
+    saes: Path
+    card: Path
 
 
 def run(
-    saes_path: Path,
-    card_path: Path,
+    trained: Trained,
     heldout: Path,
     method: str,
-    settings: Evaluate,
+    settings: EvaluateSynthetic | EvaluateLanguageModel | None,
     outputs: tuple[Path, Path],
     execution: Execution,
-    model: Path | None = None,
 ) -> None:
     """Write the metrics (JSON) and the table of latents (CSV) of one ensemble to `outputs`.
 
-    `model` is the folder of prepare_model, for activations of a language model.
+    `settings` are those of the vectors' source; recordings have none.
     """
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     limit_threads(execution.threads)
-    card = json.loads(card_path.read_text())
-    saes = read_saes(saes_path, card["train"]["k"], card["train"]["activation"]).to(resolve_device(execution.device))
+    card = json.loads(trained.card.read_text())
+    saes = read_saes(trained.saes, card["train"]["k"], card["train"]["activation"]).to(resolve_device(execution.device))
     with writing(*outputs) as [evaluation_part, features_part], Vectors(heldout) as vectors:
         if vectors.size != saes.W.shape[2]:
-            raise UserError(f"{heldout}: vectors of size {vectors.size}, but {saes_path} was trained on size {saes.W.shape[2]}")
+            raise UserError(f"{heldout}: vectors of size {vectors.size}, but {trained.saes} was trained on {saes.W.shape[2]}")
         sums = sum_over(vectors, saes)
         table = latent_table(saes, sums, vectors.features)
         evaluation = Evaluation(
@@ -63,10 +70,10 @@ def run(
             saes=[sae_metrics(sums, i, k) for i, k in enumerate(saes.k)],
             pairs=pair_metrics(saes.W),
         )
-        if vectors.features is not None:
+        if vectors.features is not None and isinstance(settings, EvaluateSynthetic):
             add_truth(evaluation, saes, vectors.features, table, settings.recovered_at)
-        if model is not None and isinstance(settings, EvaluateLanguageModel):
-            add_splices(evaluation, saes, vectors, sums.mean, model, settings.sequences)
+        if isinstance(settings, EvaluateLanguageModel):
+            add_splices(evaluation, saes, vectors, sums.mean, settings.sequences)
         evaluation_part.write_text(evaluation.model_dump_json(indent=2, exclude_none=True) + "\n")
         table.to_csv(features_part, index=False, float_format="%.6g")
 
@@ -95,16 +102,22 @@ def add_truth(evaluation: Evaluation, saes: Ensemble, features: torch.Tensor, ta
         evaluation.correlation = correlation(table)
 
 
-def add_splices(
-    evaluation: Evaluation, saes: Ensemble, vectors: Vectors, mean: torch.Tensor, model_folder: Path, sequences: int
-) -> None:
+def add_splices(evaluation: Evaluation, saes: Ensemble, vectors: Vectors, mean: torch.Tensor, sequences: int) -> None:
     """Run the language model with each SAE's reconstruction in place of the activation."""
     # transformer-lens takes seconds to import, and only language models need it.
     from mfr.language_model import cross_entropies, load, loss_recovered
 
-    tokens = torch.from_numpy(vectors.file["tokens"][:sequences])
+    tokens = torch.from_numpy(vectors.attached("tokens"))
+    if len(tokens) < sequences:
+        raise UserError(
+            f"evaluate.sequences = {sequences}, but {vectors.path} holds {len(tokens)}: "
+            "ask for fewer, or raise dump_activations.heldout_tokens"
+        )
     reconstructions = [partial(saes.reconstruct, i) for i in range(len(saes.k))]
-    losses = cross_entropies(load(model_folder, saes.W.device), tokens, vectors.file.attrs["hook"], mean, reconstructions)
+    hook = vectors.fact("hook")
+    losses = cross_entropies(load(paths.MODEL, saes.W.device), tokens[:sequences], hook, mean, reconstructions)
+    if losses.zero == losses.intact:
+        raise UserError(f"zeros at {hook} leave the model's loss as it is, so no loss can be recovered: choose another hook")
     evaluation.model = ModelMetrics(intact=losses.intact, zero=losses.zero, mean=losses.mean)
     for metrics, loss in zip(evaluation.saes, losses.spliced, strict=True):
         metrics.splice = SpliceMetrics(cross_entropy=loss, loss_recovered=loss_recovered(losses.intact, losses.zero, loss))
@@ -112,15 +125,18 @@ def add_splices(
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:
     source, method, seed = arguments.source, arguments.method, arguments.seed
+    find_method(params.source(source), method)
+    settings: dict[str, EvaluateSynthetic | EvaluateLanguageModel] = {
+        "synthetic": params.synthetic.evaluate,
+        "language_model": params.language_model.evaluate,
+    }
     run(
-        paths.saes(source, method, seed),
-        paths.saes_card(source, method, seed),
+        Trained(paths.saes(source, method, seed), paths.saes_card(source, method, seed)),
         paths.vectors(source, "heldout"),
         method,
-        params.source(source).evaluate,
+        settings.get(source),
         (paths.evaluation(source, method, seed), paths.features(source, method, seed)),
         params.execution,
-        paths.MODEL if source == "language_model" else None,
     )
 
 

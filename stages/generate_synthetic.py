@@ -20,7 +20,7 @@ def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
         for part, split, rows in zip(parts, ("train", "heldout"), (settings.train_rows, settings.heldout_rows)):
             with VectorWriter(part, "synthetic", columns) as writer:
                 writer.describe("parameters", settings.model_dump_json())
-                writer.describe("features", features)
+                writer.attach("features", features)
                 for indices, coefficients in codes(settings, split, rows):
                     writer.append(active=indices, coefficients=coefficients)
 

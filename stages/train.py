@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from safetensors.torch import save
 
+import mfr
 from mfr import paths
 from mfr.devices import limit_threads, resolve_device
 from mfr.params import Execution, Method, Params, Train
@@ -40,7 +41,7 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
             "train": settings.model_dump(),
             "method": method.model_dump(),
         }
-        key = hashlib.sha256(json.dumps([described, data.stat().st_size, data.stat().st_mtime_ns]).encode()).hexdigest()
+        key = run_key(described, data)
         checkpoint = paths.SCRATCH / "checkpoints" / f"{key[:16]}.safetensors"
         trainer = Trainer(vectors, settings, method, seed, resolve_device(execution.device))
         saes = trainer.run(Saving(checkpoint, key, execution.checkpoint_s), execution.progress_s)
@@ -48,6 +49,15 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
         card_part.write_text(json.dumps({**described, "reinits": trainer.progress.reinits}, indent=2) + "\n")
         pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)
     checkpoint.unlink(missing_ok=True)
+
+
+def run_key(described: dict[str, object], data: Path) -> str:
+    """What identifies a run: its parameters, its vectors and the library's code; a checkpoint of another run is not used."""
+    state = data.stat()
+    digest = hashlib.sha256(json.dumps([described, state.st_size, state.st_mtime_ns]).encode())
+    for module in sorted(Path(mfr.__file__).parent.glob("*.py")):
+        digest.update(module.read_bytes())
+    return digest.hexdigest()
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:

@@ -43,6 +43,9 @@ def test_means_spreads_and_paired_changes() -> None:
 def test_groups_with_several_k_have_a_mean_over_all() -> None:
     summary = summarise(long_table(RUNS))
     assert row(summary, "baseline", "all_k", "mse")["mean"] == pytest.approx((1.5 + 2.0) / 2)
+    percents = [[-50, 10], [-20, 30]]  # of k = 4 and k = 8, for each seed
+    assert row(summary, "mfr", "all_k", "mse")["change"] == pytest.approx(np.mean(percents))
+    assert row(summary, "mfr", "all_k", "mse")["change_sd"] == pytest.approx(np.std(np.mean(percents, axis=1), ddof=1))
     one_k = [evaluation("baseline", 0, {4: 2.0})]
     assert set(summarise(long_table(one_k))["group"]) == {"k4", "ensemble"}
 
@@ -62,7 +65,7 @@ def test_metrics_tree_reads_well_and_holds_no_nan() -> None:
     assert set(metrics_tree(summarise(long_table(RUNS[:1])))["baseline"]["k4"]["mse"]) == {"mean"}
 
 
-def test_mean_curves_have_a_column_a_method() -> None:
+def test_mean_curves_average_over_seeds_and_saes() -> None:
     curves = pd.DataFrame(
         [
             (m, s, step, sae, 10.0 * step + s + sae)
@@ -74,5 +77,5 @@ def test_mean_curves_have_a_column_a_method() -> None:
         columns=["method", "seed", "step", "sae", "mse"],
     )
     table = mean_curves(curves)
-    assert list(table.columns) == ["step", "baseline", "mfr"]
-    assert table["mfr"].tolist() == [11.0, 21.0]
+    assert list(table.columns) == ["step", "method", "mse"]
+    assert table.query("method == 'mfr'")["mse"].tolist() == [11.0, 21.0]

@@ -139,7 +139,7 @@ def test_what_is_too_short_or_too_slow():
         check_usable(500, RATE, PreprocessEeg())
     with pytest.raises(UnusableError, match=r"too short: 2\.5 s.* need 3 s"):
         check_usable(625, RATE, PreprocessEeg(window_s=3))
-    with pytest.raises(UnusableError, match=r"sampled at 90 Hz.*more than 90 Hz"):
+    with pytest.raises(UnusableError, match=r"sampled too slowly: 90 Hz.*more than 90 Hz"):
         check_usable(6000, Fraction(90), PreprocessEeg())
 
 

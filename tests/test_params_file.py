@@ -92,6 +92,11 @@ def test_each_mistake_has_a_line() -> None:
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"params\.yaml: no such file"):
         load(tmp_path / "params.yaml")
+    with pytest.raises(UserError, match="cannot be read as text"):
+        load(tmp_path)
+    (tmp_path / "params.yaml").write_bytes(b"seeds: \xff\xfe")
+    with pytest.raises(UserError, match="cannot be read as text"):
+        load(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("seeds: [1\n")
     with pytest.raises(UserError, match=r"params\.yaml: not YAML"):
         load(tmp_path / "params.yaml")

@@ -29,7 +29,7 @@ def test_sparse_codes_are_read_as_sums_of_features(tmp_path: Path) -> None:
     coefficients = random.random((50, 4), dtype=np.float32)
     path = tmp_path / "codes.h5"
     with VectorWriter(path, "synthetic", {"active": ((4,), "uint16"), "coefficients": ((4,), "float32")}) as writer:
-        writer.describe("features", features)
+        writer.attach("features", features)
         writer.append(active=active, coefficients=coefficients)
     codes = np.zeros((50, 20), dtype=np.float32)
     np.put_along_axis(codes, active.astype(int), coefficients, axis=1)

@@ -8,6 +8,7 @@ import torch
 
 from mfr import checkpoint
 from mfr.errors import UserError
+from mfr.matching import partners
 from mfr.mutual import activity, unevenness, warmup
 from mfr.params import Method, Penalty, Reinitialise, Train
 from mfr.sae import Ensemble, encode, random_features
@@ -129,13 +130,43 @@ def test_uneven_saes_start_anew_from_fresh_weights_at_checks_only(data: Path) ->
                 assert trainer.progress.reinits[sae] == before[sae] + due
                 if due:
                     assert torch.equal(trainer.saes.W[sae], random_features(24, 10, 0, sae, before[sae] + 1))
-                    assert (trainer.optimizer.state[trainer.saes.W]["exp_avg"][sae] == 0).all()
+                    state = trainer.optimizer.state[trainer.parameters[sae][0]]
+                    assert all((state[name] == 0).all() for name in ("step", "exp_avg", "exp_avg_sq"))
     assert trainer.progress.reinits == [2, 2]
 
 
-def test_nan_stops_with_step_and_sae(data: Path, tmp_path: Path) -> None:
+def test_an_sae_that_starts_anew_trains_like_one_with_a_fresh_optimizer(data: Path) -> None:
+    rule = REINIT.model_copy(update={"threshold": 1e-6, "check_every": 3, "check_steps": 3})
     with Vectors(data) as vectors:
-        trainer = Trainer(vectors, settings(), Method(), 0, CPU)
+        trainer = Trainer(vectors, settings(), Method(reinitialise=rule), 0, CPU)
+        batches = list(islice(vectors.shuffled(32, 0), 8))
+    for x in batches[:3]:
+        trainer.step(x)
+    W, b = random_features(24, 10, 0, 1, 1).requires_grad_(), torch.zeros(24, requires_grad=True)
+    optimizer = torch.optim.AdamW([W, b], lr=0.01, weight_decay=0.01)
+    for x in batches[3:]:
+        trainer.step(x)
+        optimizer.zero_grad()
+        dense_loss(x, W, b, 5).backward()
+        optimizer.step()
+    assert trainer.progress.reinits == [1, 1]
+    assert torch.allclose(trainer.saes.W[1], W, atol=1e-5) and torch.allclose(trainer.saes.b[1], b, atol=1e-5)
+
+
+def test_an_sae_that_starts_anew_gets_partners_anew(data: Path) -> None:
+    rule = REINIT.model_copy(update={"threshold": 1e-6})
+    with Vectors(data) as vectors:
+        trainer = Trainer(vectors, settings(), Method(penalty=PENALTY, reinitialise=rule), 0, CPU)
+        for x in islice(vectors.shuffled(32, 0), 3):
+            trainer.step(x)
+    assert trainer.progress.reinits == [1, 1]
+    assert torch.equal(trainer.mutual.partners[0], partners(trainer.saes.W[0], trainer.saes.W[1], "hungarian"))
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_nan_stops_with_step_and_sae(data: Path, tmp_path: Path, method: str) -> None:
+    with Vectors(data) as vectors:
+        trainer = Trainer(vectors, settings(log_every=10), METHODS[method], 0, CPU)
         for x in islice(vectors.shuffled(32, 0), 5):
             trainer.step(x)
         trainer.saes.b[1, 3] = float("nan")

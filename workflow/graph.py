@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 from mfr import paths
 from mfr.errors import UserError
+from mfr.params import Params
 from mfr.params_file import check
 
 PACKAGES = ("mfr", "stages")
@@ -44,21 +45,40 @@ def declared(config: dict, *keys: str) -> dict[str, object]:
     return {key: reduce(lambda section, part: section[part], key.split("."), config) for key in keys}
 
 
-def checked(config: dict) -> None:
-    """Refuse a configuration with mistakes, or one that is not params.yaml's, which the stages read themselves."""
+def checked(config: dict) -> Params:
+    """The typed parameters of a configuration.
+
+    Raises `WorkflowError` for one with mistakes, or one that is not params.yaml's, which the stages read themselves.
+    """
     if config != yaml.safe_load(Path("params.yaml").read_text()):
         raise WorkflowError("--config and --configfile would not reach the stages: edit params.yaml instead")
     try:
-        check(config, "params.yaml")
+        return check(config, "params.yaml")
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
 def runs_of(source: str, config: dict) -> dict[str, list[Path]]:
     """What compare reads of every method and seed of a source."""
-    runs = [(source, method, seed) for method in config[source]["methods"] for seed in config["seeds"]]
+    runs = _runs(source, config)
     return {
         "evaluations": [paths.evaluation(*run) for run in runs],
         "features": [paths.features(*run) for run in runs],
         "curves": [paths.curves(*run) for run in runs],
     }
+
+
+def made_of(source: str, config: dict) -> list[Path]:
+    """Every file that must be there when a source is done.
+
+    Intermediate files are among them: Snakemake takes results for fresh whose inputs are gone, as they are after a failure.
+    """
+    own = {"synthetic": [], "language_model": [paths.MODEL], "eeg": [paths.RECORDINGS]}
+    vectors = [paths.vectors(source, split) for split in ("train", "heldout")]
+    saes = [paths.saes(*run) for run in _runs(source, config)]
+    read_by_compare = [path for files in runs_of(source, config).values() for path in files]
+    return [*own[source], *vectors, *saes, *read_by_compare, paths.metrics(source)]
+
+
+def _runs(source: str, config: dict) -> list[tuple[str, str, int]]:
+    return [(source, method, seed) for method in config[source]["methods"] for seed in config["seeds"]]

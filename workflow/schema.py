@@ -16,7 +16,6 @@ SHARED = {
     "Method": "SOURCE.methods.NAME",
     "Penalty": "SOURCE.methods.NAME.penalty",
     "Reinitialise": "SOURCE.methods.NAME.reinitialise",
-    "Evaluate": "SOURCE.evaluate",
 }
 INTRODUCTION = """# Configuration
 

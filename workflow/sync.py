@@ -5,9 +5,14 @@ commands believe what lies on the disk, so each is gated: only the engine whose 
 """
 
 import argparse
-import csv
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,14 +35,28 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def snakemake_is_clean() -> bool:
-    """Whether Snakemake has nothing to do, and a record of every output.
+    """Whether Snakemake has nothing to do, and its record of every output is of the file that is there.
 
-    Without a record it knows neither parameters nor code of an output, and a file that is there passes for fresh.
+    Without a record, or where something else wrote the file since, it would take any file for fresh.
     """
-    if "Nothing to be done" not in _run("snakemake", "--cores", "1", "--dry-run"):
-        return False
-    outputs = csv.DictReader(_run("snakemake", "--cores", "1", "--summary").splitlines(), delimiter="\t")
-    return all(output["log-file(s)"] != "-" for output in outputs)
+    return "Nothing to be done" in _run("snakemake", "--cores", "1", "--dry-run") and _records_fit()
+
+
+def _records_fit() -> bool:
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow = api.workflow(resource_settings=ResourceSettings(cores=1), snakefile=Path("Snakefile"))
+        dag = workflow.dag(dag_settings=DAGSettings(forceall=True))
+        with redirect_stdout(StringIO()):
+            dag.printd3dag()  # builds the jobs
+        records = workflow._workflow.persistence
+        outputs = [path for job in workflow._workflow.dag.jobs for path in job.output]
+        return all((record := records.metadata(path)) and record.endtime == _modified(Path(path)) for path in outputs)
+
+
+def _modified(path: Path) -> float:
+    # Snakemake keeps a folder's time in a file of its own.
+    mark = path / ".snakemake_timestamp"
+    return (mark if mark.exists() else path).lstat().st_mtime
 
 
 def dvc_is_clean() -> bool:

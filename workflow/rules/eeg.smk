@@ -2,7 +2,7 @@ rule prepare_recordings:
     input:
         code=code_of("stages.prepare_recordings"),
     output:
-        recordings=directory(update(paths.RECORDINGS)),
+        recordings=directory(paths.RECORDINGS),
     log:
         "logs/prepare_recordings.log",
     benchmark:
@@ -23,9 +23,9 @@ rule preprocess_eeg:
         recordings=paths.RECORDINGS,
         code=code_of("stages.preprocess_eeg"),
     output:
-        train=update(paths.vectors("eeg", "train")),
-        heldout=update(paths.vectors("eeg", "heldout")),
-        table=update(paths.RECORDINGS_TABLE),
+        train=paths.vectors("eeg", "train"),
+        heldout=paths.vectors("eeg", "heldout"),
+        table=paths.RECORDINGS_TABLE,
     log:
         "logs/preprocess_eeg.log",
     benchmark:
@@ -47,17 +47,17 @@ rule compare_eeg:
         recordings=paths.RECORDINGS_TABLE,
         code=code_of("stages.compare"),
     output:
-        metrics=update(paths.metrics("eeg")),
-        summary=update(paths.result("eeg", "summary.csv")),
-        curves_table=update(paths.result("eeg", "learning_curves.csv")),
-        recordings_table=update(paths.result("eeg", "recordings.csv")),
+        metrics=paths.metrics("eeg"),
+        summary=paths.result("eeg", "summary.csv"),
+        curves_table=paths.result("eeg", "learning_curves.csv"),
+        recordings_table=paths.result("eeg", "recordings.csv"),
         learning_curves=report(
-            update(paths.result("eeg", "learning_curves.png")),
+            paths.result("eeg", "learning_curves.png"),
             caption="../report/learning_curves.rst",
             category="eeg",
         ),
         reconstruction=report(
-            update(paths.result("eeg", "reconstruction.png")),
+            paths.result("eeg", "reconstruction.png"),
             caption="../report/reconstruction.rst",
             category="eeg",
         ),

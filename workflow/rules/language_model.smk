@@ -1,15 +1,16 @@
 rule prepare_model:
     input:
+        lock="requirements.lock",
         code=code_of("stages.prepare_model"),
     output:
-        model=directory(update(paths.MODEL)),
+        model=directory(paths.MODEL),
     log:
         "logs/prepare_model.log",
     benchmark:
         "logs/prepare_model.tsv"
     conda:
         "../envs/mfr.yaml"
-    threads: config["execution"]["threads"]
+    threads: experiment.execution.threads
     resources:
         gpu=1,
         mem_mb=4000,
@@ -22,17 +23,18 @@ rule prepare_model:
 rule dump_activations:
     input:
         model=paths.MODEL,
+        lock="requirements.lock",
         code=code_of("stages.dump_activations"),
     output:
-        train=update(paths.vectors("language_model", "train")),
-        heldout=update(paths.vectors("language_model", "heldout")),
+        train=paths.vectors("language_model", "train"),
+        heldout=paths.vectors("language_model", "heldout"),
     log:
         "logs/dump_activations.log",
     benchmark:
         "logs/dump_activations.tsv"
     conda:
         "../envs/mfr.yaml"
-    threads: config["execution"]["threads"]
+    threads: experiment.execution.threads
     resources:
         gpu=1,
         mem_mb=4000,
@@ -49,21 +51,21 @@ rule compare_language_model:
         **runs_of("language_model", config),
         code=code_of("stages.compare"),
     output:
-        metrics=update(paths.metrics("language_model")),
-        summary=update(paths.result("language_model", "summary.csv")),
-        curves_table=update(paths.result("language_model", "learning_curves.csv")),
+        metrics=paths.metrics("language_model"),
+        summary=paths.result("language_model", "summary.csv"),
+        curves_table=paths.result("language_model", "learning_curves.csv"),
         learning_curves=report(
-            update(paths.result("language_model", "learning_curves.png")),
+            paths.result("language_model", "learning_curves.png"),
             caption="../report/learning_curves.rst",
             category="language_model",
         ),
         reconstruction=report(
-            update(paths.result("language_model", "reconstruction.png")),
+            paths.result("language_model", "reconstruction.png"),
             caption="../report/reconstruction.rst",
             category="language_model",
         ),
         loss_recovered=report(
-            update(paths.result("language_model", "loss_recovered.png")),
+            paths.result("language_model", "loss_recovered.png"),
             caption="../report/loss_recovered.rst",
             category="language_model",
         ),

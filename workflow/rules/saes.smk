@@ -6,16 +6,16 @@ rule train:
         vectors=paths.vectors("{source}", "train"),
         code=code_of("stages.train"),
     output:
-        saes=update(paths.saes("{source}", "{method}", "{seed}")),
-        card=update(paths.saes_card("{source}", "{method}", "{seed}")),
-        curves=update(paths.curves("{source}", "{method}", "{seed}")),
+        saes=paths.saes("{source}", "{method}", "{seed}"),
+        card=paths.saes_card("{source}", "{method}", "{seed}"),
+        curves=paths.curves("{source}", "{method}", "{seed}"),
     log:
         "logs/{source}/{method}/{seed}/train.log",
     benchmark:
         "logs/{source}/{method}/{seed}/train.tsv"
     conda:
         "../envs/mfr.yaml"
-    threads: config["execution"]["threads"]
+    threads: experiment.execution.threads
     resources:
         gpu=1,
         mem_mb=4000,
@@ -39,19 +39,23 @@ rule evaluate:
         ),
         code=code_of("stages.evaluate"),
     output:
-        evaluation=update(paths.evaluation("{source}", "{method}", "{seed}")),
-        features=update(paths.features("{source}", "{method}", "{seed}")),
+        evaluation=paths.evaluation("{source}", "{method}", "{seed}"),
+        features=paths.features("{source}", "{method}", "{seed}"),
     log:
         "logs/{source}/{method}/{seed}/evaluate.log",
     benchmark:
         "logs/{source}/{method}/{seed}/evaluate.tsv"
     conda:
         "../envs/mfr.yaml"
-    threads: config["execution"]["threads"]
+    threads: experiment.execution.threads
     resources:
         gpu=1,
         mem_mb=4000,
     params:
-        declared=lambda wildcards: declared(config, f"{wildcards.source}.evaluate"),
+        declared=lambda wildcards: (
+            declared(config, f"{wildcards.source}.evaluate")
+            if "evaluate" in config[wildcards.source]
+            else {}
+        ),
     shell:
         "python -m stages.evaluate --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"

@@ -2,8 +2,8 @@ rule generate_synthetic:
     input:
         code=code_of("stages.generate_synthetic"),
     output:
-        train=update(paths.vectors("synthetic", "train")),
-        heldout=update(paths.vectors("synthetic", "heldout")),
+        train=paths.vectors("synthetic", "train"),
+        heldout=paths.vectors("synthetic", "heldout"),
     log:
         "logs/generate_synthetic.log",
     benchmark:
@@ -24,21 +24,21 @@ rule compare_synthetic:
         **runs_of("synthetic", config),
         code=code_of("stages.compare"),
     output:
-        metrics=update(paths.metrics("synthetic")),
-        summary=update(paths.result("synthetic", "summary.csv")),
-        curves_table=update(paths.result("synthetic", "learning_curves.csv")),
+        metrics=paths.metrics("synthetic"),
+        summary=paths.result("synthetic", "summary.csv"),
+        curves_table=paths.result("synthetic", "learning_curves.csv"),
         learning_curves=report(
-            update(paths.result("synthetic", "learning_curves.png")),
+            paths.result("synthetic", "learning_curves.png"),
             caption="../report/learning_curves.rst",
             category="synthetic",
         ),
         reconstruction=report(
-            update(paths.result("synthetic", "reconstruction.png")),
+            paths.result("synthetic", "reconstruction.png"),
             caption="../report/reconstruction.rst",
             category="synthetic",
         ),
         similarity=report(
-            update(paths.result("synthetic", "similarity.png")),
+            paths.result("synthetic", "similarity.png"),
             caption="../report/similarity.rst",
             category="synthetic",
         ),
