@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 COLOURS = ("#555555", "#d95f02", "#1b6ca8", "#2a9d3a", "#8e44ad", "#c2a000")
 DOTS_PER_INCH = 120
@@ -22,14 +23,18 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
             seeds = here.groupby(["step", "seed"])["mse"].mean().unstack()
             panel.plot(seeds.index, seeds.mean(axis=1), color=colour, label=method, linewidth=1.4)
             panel.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.25, linewidth=0)
-        panel.set(title=f"k = {k}", xlabel="step", yscale="log")
+        panel.set(title=f"k = {k}", xlabel="step")
+        _logarithmic(panel)
     axes[0].set_ylabel("mean squared error (training batches)")
     axes[-1].legend()
     return figure
 
 
-def bars(summary: pd.DataFrame, metric: str, label: str, log: bool = False) -> Figure:
-    """One metric for each k, a bar a method, with the standard deviation over seeds (paper, figures 9 and 10)."""
+def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
+    """One metric for each k, a bar a method, with the standard deviation over seeds (paper, figures 9 and 10).
+
+    The scale starts at 0, and is logarithmic where positive values differ more than fivefold, as the paper's is.
+    """
     here = summary[(summary["metric"] == metric) & summary["group"].str.match(r"k\d+$")]
     groups, methods = list(here["group"].unique()), list(here["method"].unique())
     figure, (panel,) = _panels(1, width=max(5.0, 1.5 + 0.28 * len(groups) * (len(methods) + 1)))
@@ -39,7 +44,9 @@ def bars(summary: pd.DataFrame, metric: str, label: str, log: bool = False) -> F
         positions = np.arange(len(groups)) + (i - (len(methods) - 1) / 2) * width
         panel.bar(positions, values["mean"], width, yerr=values["sd"].fillna(0), color=colour, label=method, capsize=2)
     panel.set_xticks(range(len(groups)), [f"k = {group[1:]}" for group in groups])
-    panel.set(ylabel=label, yscale="log" if log else "linear")
+    panel.set_ylabel(label)
+    if here["mean"].min() > 0 and here["mean"].max() > 5 * here["mean"].min():
+        _logarithmic(panel)
     panel.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
@@ -60,6 +67,14 @@ def similarities(latents: pd.DataFrame, matching: str) -> Figure:
         panel.set(xlim=(0, 1.02), ylim=(0, 1.02))
     axes[0].set_ylabel("cosine with a true feature")
     return figure
+
+
+def _logarithmic(panel: Axes) -> None:
+    panel.set_yscale("log")
+    low, high = panel.get_ylim()
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    # Within a decade or so, powers of ten alone would leave the axis without numbers.
+    panel.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if high < 10 * low else NullFormatter())
 
 
 def _panels(count: int, width: float = 3.2, share_y: bool = False) -> tuple[Figure, Sequence[Axes]]:

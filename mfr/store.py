@@ -19,7 +19,7 @@ from typing_extensions import Buffer
 from mfr.errors import UserError
 from mfr.seeds import numpy_stream
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 15
 BLOCKS_A_BATCH = 8
 BATCHES_A_POOL = 8
 

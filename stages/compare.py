@@ -40,7 +40,7 @@ def run(source: str, runs: list[Run], recordings: Path | None = None) -> None:
         summary.to_csv(part["summary.csv"], index=False, float_format="%.6g")
         mean_curves(curves).to_csv(part["learning_curves.csv"], index=False, float_format="%.6g")
         figures.learning_curves(curves).savefig(part["learning_curves.png"])
-        figures.bars(summary, "mse", "mean squared error (held out)", log=True).savefig(part["reconstruction.png"])
+        figures.bars(summary, "mse", "mean squared error (held out)").savefig(part["reconstruction.png"])
         if source == "synthetic":
             latents = _labelled(runs, [run.features for run in runs])
             figures.similarities(latents, "hungarian").savefig(part["similarity.png"])

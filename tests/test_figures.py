@@ -27,6 +27,9 @@ def test_bars_show_means_for_each_k_but_not_the_mean_over_all(summary: pd.DataFr
     panel = figures.bars(summary, "mse", "mean squared error").axes[0]
     assert [label.get_text() for label in panel.get_xticklabels()] == ["k = 4", "k = 8"]
     assert sorted(patch.get_height() for patch in panel.patches) == [1, 2, 2, 3]
+    assert panel.get_yscale() == "linear" and panel.get_ylim()[0] == 0
+    widely = summary.assign(mean=summary["mean"] ** 2)
+    assert figures.bars(widely, "mse", "mean squared error").axes[0].get_yscale() == "log"
 
 
 def test_similarities_draw_a_panel_a_method_with_r() -> None:
