@@ -4,7 +4,7 @@ PYTHON ?= python3
 CORES ?= 4
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run results report test lint format generated clean
+.PHONY: help run results report test bench lint format generated clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ report: .venv/installed ## write report.html, a page with all figures
 
 test: .venv/installed-dev ## install the development tools and run the tests
 	python -m pytest
+
+bench: .venv/installed .venv-saelens/installed ## time a training step against plain autograd and SAELens
+	for shape in S G E; do python -m benchmarks.training_step --shape $$shape || exit 1; done
 
 lint: .venv/installed-dev ## check style, types, rules and generated files
 	ruff check
@@ -48,4 +51,10 @@ clean: ## delete data, runs and logs; metrics, tables and figures stay
 
 .venv/installed-dev: requirements-dev.lock .venv/installed
 	@.venv/bin/pip install --quiet --requirement requirements-dev.lock
+	@touch $@
+
+.venv-saelens/installed: benchmarks/requirements-saelens.txt
+	@echo "installing SAELens into .venv-saelens, for the comparison alone"
+	@$(PYTHON) -m venv .venv-saelens
+	@.venv-saelens/bin/pip install --quiet --requirement benchmarks/requirements-saelens.txt
 	@touch $@

@@ -9,12 +9,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
+from mfr.assignment import Assignment
 from mfr.errors import UserError
+from mfr.mutual import Matches
 
 
 @dataclass
 class CurveRow:
-    """One SAE at one step of training."""
+    """One SAE at one step of training.
+
+    mse and unevenness are those of the step's batch, stale and gap those of the last matching (`mfr.mutual.Matches`); inactive
+    is the share of latents that were never active since the row before.
+    """
 
     step: int
     sae: int
@@ -22,6 +28,8 @@ class CurveRow:
     mse: float
     penalty: float
     alpha: float
+    stale: float
+    gap: float
     inactive: float
     unevenness: float
     reinits: int
@@ -29,11 +37,16 @@ class CurveRow:
 
 @dataclass
 class Progress:
-    """Where a run stands besides its tensors: steps done, full weight α of the penalty, restarts of each SAE, curves."""
+    """Where a run stands besides its tensors: steps done, full weight α of the penalty, restarts of each SAE, curves.
+
+    first_losses are those of the first step, exploded lists the SAEs whose loss has grown far beyond.
+    """
 
     step: int = 0
     alpha: float = 0.0
     reinits: list[int] = field(default_factory=list)
+    first_losses: list[float] = field(default_factory=list)
+    exploded: list[int] = field(default_factory=list)
     curves: list[CurveRow] = field(default_factory=list)
 
 
@@ -43,7 +56,10 @@ def save(path: Path, key: str, tensors: dict[str, torch.Tensor], progress: Progr
     part = path.with_suffix(".part")
     rest = {**vars(progress), "curves": [vars(row) for row in progress.curves]}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    part.write_bytes(to_bytes(contiguous, {"key": key, "progress": json.dumps(rest)}))
+    with part.open("wb") as file:
+        file.write(to_bytes(contiguous, {"key": key, "progress": json.dumps(rest)}))
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(part, path)
 
 
@@ -62,3 +78,36 @@ def load(path: Path, key: str) -> tuple[dict[str, torch.Tensor], Progress]:
         raise UserError(f"{path}: a checkpoint of other parameters or inputs")
     rest = json.loads(metadata["progress"])
     return tensors, Progress(**{**rest, "curves": [CurveRow(**row) for row in rest["curves"]]})
+
+
+def of_matches(matches: Matches) -> dict[str, torch.Tensor]:
+    """The matches as tensors to save; `to_matches` makes them again."""
+    tensors = {
+        "matches.partners": torch.stack(matches.partners),
+        "matches.number": torch.tensor(matches.number),
+        "matches.stale": torch.tensor(matches.stale, dtype=torch.float64),
+        "matches.gaps": torch.tensor([assignment.gap for assignment in matches.assignments], dtype=torch.float64),
+    }
+    for pair, assignment in enumerate(matches.assignments):
+        tensors[f"matches.{pair}.price"] = assignment.price
+        tensors[f"matches.{pair}.starts"] = assignment.starts
+        tensors[f"matches.{pair}.columns"] = assignment.columns
+    return tensors
+
+
+def to_matches(tensors: dict[str, torch.Tensor]) -> Matches | None:
+    """The matches among a checkpoint's tensors, or None where it has none."""
+    if "matches.partners" not in tensors:
+        return None
+    partners = tuple(tensors["matches.partners"])
+    assignments = tuple(
+        Assignment(
+            partners=partners[pair],
+            price=tensors[f"matches.{pair}.price"],
+            starts=tensors[f"matches.{pair}.starts"],
+            columns=tensors[f"matches.{pair}.columns"],
+            gap=gap,
+        )
+        for pair, gap in enumerate(tensors["matches.gaps"].tolist())
+    )
+    return Matches(partners, assignments, int(tensors["matches.number"]), float(tensors["matches.stale"]))

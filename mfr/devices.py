@@ -1,5 +1,6 @@
 """Where tensors live and how many threads compute."""
 
+import numba
 import torch
 
 from mfr.errors import UserError
@@ -17,5 +18,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def limit_threads(n: int) -> None:
-    """Let torch compute with `n` threads."""
+    """Let torch and compiled loops compute with `n` threads, or as many as there are cores."""
+    n = min(n, numba.config.NUMBA_NUM_THREADS)
     torch.set_num_threads(n)
+    numba.set_num_threads(n)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Let a GPU round the factors of float32 products to TensorFloat-32, or forbid it."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed

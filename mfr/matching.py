@@ -23,16 +23,9 @@ def hungarian(similarity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(rows).to(similarity.device), torch.from_numpy(columns).to(similarity.device)
 
 
-def partners(A: torch.Tensor, B: torch.Tensor, matching: Matching) -> torch.Tensor:
-    """For each feature of A (h) the index of its partner in B, which must be as large for `hungarian`.
-
-    `hungarian` pairs one to one; `max` takes the most similar feature, which several may share
-    (paper, section 3.3, MMCS).
-    """
-    similarity = cosines(A, B)
-    if matching == "max":
-        return similarity.argmax(dim=1)
-    return hungarian(similarity)[1]
+def nearest(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
+    """For each feature of A (h) the index of the most similar one in B, which several may share (paper, section 3.3)."""
+    return cosines(A, B).argmax(dim=1)
 
 
 def mmcs_max(A: torch.Tensor, B: torch.Tensor) -> float:

@@ -1,51 +1,103 @@
 """Mutual Feature Regularization: the penalty, its weight, and the rule that starts an SAE anew (paper, section 3.3)."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 import torch
+from torch.nn.functional import embedding_bag, normalize
 
-from mfr.matching import Matching, partners
+from mfr.assignment import Assignment, follow, renew, solve
+from mfr.matching import Matching, nearest
 
 Statistic = Literal["absolute", "cubed"]
 
+RENEWED_EVERY = 10
 
-class MutualPenalty:
-    """1 − the mean cosine of matched features, averaged over all pairs of n SAEs, with stored partners.
 
-    For SAEs i < j with rows wᵢ, wⱼ and partners π: penalty = 1 − mean over pairs and rows of cos(wᵢ_r, wⱼ_π(r)), and
-    ∂cos(u, v)/∂u = (v̂ − cos(u, v) û) / ‖u‖. Partners are recomputed by `match`; in between, value and gradient are those
-    of the stored pairs. Memory and time are O(pairs · h · d), without a matrix of h × h save in `match`.
+@dataclass(frozen=True)
+class Matches:
+    """Partners of all pairs i < j of n SAEs, in order: partners[pair][r] is the feature of j that belongs to feature r of i.
+
+    `assignments` are those that one-to-one partners come from. `number` counts the matchings, and `stale` is the mean
+    cosine that the partners had lost when they were replaced.
     """
 
-    def __init__(self, matching: Matching, saes: int) -> None:
-        self.matching: Matching = matching
-        self.pairs = list(combinations(range(saes), 2))
-        self.partners: torch.Tensor | None = None
+    partners: tuple[torch.Tensor, ...]
+    assignments: tuple[Assignment, ...] = ()
+    number: int = 0
+    stale: float = 0.0
 
-    def match(self, W: torch.Tensor) -> None:
-        """Recompute the partners of all pairs of SAEs in W (n, h, d)."""
-        self.partners = torch.stack([partners(W[i], W[j], self.matching) for i, j in self.pairs])
+    @property
+    def gap(self) -> float:
+        """By how much a pair's mean cosine may fall short of the best one-to-one partners': the largest bound."""
+        return max((assignment.gap for assignment in self.assignments), default=0.0)
 
-    def value_and_gradient(self, W: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The penalty of W (n, h, d) at the stored partners, and its gradient (n, h, d).
 
-        Raises `ValueError` before the first `match`.
-        """
-        if self.partners is None:
-            raise ValueError("the partners are unknown: call match first")
-        norm = W.norm(dim=2, keepdim=True)
-        gradient = torch.zeros_like(W)
-        similarity = torch.zeros((), device=W.device)
-        scale = 1 / (len(self.pairs) * W.shape[1])
-        for (i, j), partner in zip(self.pairs, self.partners, strict=True):
-            u, v = W[i] / norm[i], W[j][partner] / norm[j][partner]
-            cosine = (u * v).sum(dim=1, keepdim=True)
-            similarity += cosine.mean() / len(self.pairs)
-            gradient[i].add_((v - cosine * u) / norm[i], alpha=-scale)
-            gradient[j].index_add_(0, partner, (u - cosine * v) / norm[j][partner], alpha=-scale)
-        return 1 - similarity, gradient
+def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Matches | None = None) -> Matches:
+    """Partners of the features W (n, h, d); one-to-one partners follow `earlier` ones where the gap allows it.
+
+    All cosines of a pair are computed at every tenth matching, the pairs in turn; at every one where max_gap is 0.
+    """
+    features = normalize(W, dim=2)
+    pairs = list(combinations(features, 2))
+    number = earlier.number + 1 if earlier else 0
+    if matching == "max":
+        assignments: tuple[Assignment, ...] = ()
+        partners = tuple(nearest(A, B) for A, B in pairs)
+    else:
+        assignments = tuple(
+            solve(A, B)
+            if earlier is None or max_gap == 0
+            else follow(earlier.assignments[pair], A, B)
+            if (number - pair) % RENEWED_EVERY
+            else renew(earlier.assignments[pair], A, B, max_gap)
+            for pair, (A, B) in enumerate(pairs)
+        )
+        partners = tuple(assignment.partners for assignment in assignments)
+    stale = 0.0 if earlier is None else _mean_cosine(pairs, partners) - _mean_cosine(pairs, earlier.partners)
+    return Matches(partners, assignments, number, stale)
+
+
+def _mean_cosine(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], partners: tuple[torch.Tensor, ...]) -> float:
+    return torch.stack([(A * B[partner]).sum(dim=1).mean() for (A, B), partner in zip(pairs, partners)]).mean().item()
+
+
+@dataclass(frozen=True)
+class Links:
+    """The partners as lists: those of feature f of all n · h are partners[starts[f]:starts[f + 1]]; a link weighs `share`."""
+
+    starts: torch.Tensor
+    partners: torch.Tensor
+    share: float
+
+
+def links(matches: Matches, saes: int) -> Links:
+    """Every match of n SAEs in both directions."""
+    pairs, hidden = list(combinations(range(saes), 2)), len(matches.partners[0])
+    every = torch.arange(hidden, device=matches.partners[0].device)
+    left = torch.cat([i * hidden + every for i, _ in pairs])
+    right = torch.cat([j * hidden + partner for (_, j), partner in zip(pairs, matches.partners, strict=True)])
+    features, order = torch.cat([left, right]).sort(stable=True)
+    starts = torch.searchsorted(features, torch.arange(saes * hidden + 1, device=every.device))
+    return Links(starts, torch.cat([right, left])[order], share=1 / (len(pairs) * hidden))
+
+
+def pull(W: torch.Tensor, links: Links, weight: float, d_W: torch.Tensor) -> torch.Tensor:
+    """The penalty of W (n, h, d); its gradient times `weight` is added to d_W (n, h, d).
+
+    penalty = 1 − mean over pairs of SAEs and features of cos(u, v), v the partner of u, and ∂cos(u, v)/∂u =
+    (v̂ − cos(u, v) û) / ‖u‖: the sum over a feature's links needs Σ v̂ alone. O(links · d), without a matrix of h × h.
+    """
+    features, d_features = W.view(-1, W.shape[2]), d_W.view(-1, W.shape[2])
+    norm = features.norm(dim=1, keepdim=True)
+    u = features / norm
+    together = embedding_bag(links.partners, u, links.starts[:-1], mode="sum")
+    cosines = (together * u).sum(dim=1, keepdim=True)
+    d_features.add_((together - cosines * u) / norm, alpha=-weight * links.share)
+    return 1 - cosines.sum() * (links.share / 2)
 
 
 def warmup(step: int, steps: int) -> float:
@@ -64,11 +116,6 @@ def alpha(setting: float | Literal["balanced", "initial_loss"], factor: float, l
     if setting == "initial_loss":
         return factor * loss
     return factor * setting
-
-
-def activity(indices: torch.Tensor, hidden: int) -> torch.Tensor:
-    """Share of a batch (h) in which each latent is active, from the active latents' indices (B, k)."""
-    return torch.bincount(indices.flatten(), minlength=hidden) / len(indices)
 
 
 def unevenness(share: torch.Tensor, k: int, statistic: Statistic) -> float:

@@ -34,6 +34,11 @@ class Train(Section):
     steps: Positive = Field(description="Steps of training.")
     learning_rate: PositiveFloat = Field(description="Learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="Number format of the product x Wᵀ in training, its largest cost; the rest stays float32. `tf32` has an "
+        "effect on a GPU alone.",
+    )
     log_every: Positive = Field(20, description="Steps between two rows of the learning curves.")
 
     @model_validator(mode="after")
@@ -58,7 +63,13 @@ class Penalty(Section):
     )
     alpha_factor: PositiveFloat = Field(1.0, description="Multiplies α.")
     warmup: int = Field(100, ge=0, description="Steps over which α rises from 0, as a half cosine.")
-    refresh: Positive = Field(50, description="Steps between two matchings; pairs are kept in between.")
+    refresh: Positive = Field(50, description="Steps between two matchings; partners are kept in between.")
+    max_gap: float = Field(
+        0.005,
+        ge=0,
+        description="By how much the mean cosine of one-to-one partners may fall short of the best possible before they are "
+        "solved exactly, which is slow; 0 solves exactly at every matching.",
+    )
 
 
 class Reinitialise(Section):
@@ -93,7 +104,9 @@ class GenerateSynthetic(Section):
     features: Annotated[int, Field(gt=0, le=65536)] = Field(512, description="Number of true features, G.")
     groups: Positive = Field(12, description="Groups of features that are active together, E.")
     decay: float = Field(0.99, gt=0, le=1, description="λ: feature j is chosen with a probability proportional to λʲ.")
-    train_rows: Positive = Field(description="Vectors for training.")
+    train_rows: Positive | None = Field(
+        description="Vectors for training; `null` stores none: every batch is drawn when it is used, without end."
+    )
     heldout_rows: Positive = Field(description="Vectors for evaluation.")
     seed: Seed = Field(0, description="Seed of features and vectors; the SAEs' seeds are `seeds`.")
 
@@ -295,8 +308,11 @@ class Execution(Section):
         "auto", description="Where SAEs and models run; `auto` takes a GPU where there is one."
     )
     threads: Positive = Field(2, description="Threads of one stage.")
-    progress_s: PositiveFloat = Field(10.0, description="Seconds between two lines of progress.")
+    progress_s: PositiveFloat | None = Field(
+        None, description="Seconds between two lines of progress in a log; `null` writes none. A terminal always shows them."
+    )
     checkpoint_s: PositiveFloat = Field(60.0, description="Seconds between two checkpoints of a training run.")
+    checkpoint_steps: Positive | None = Field(None, description="Steps between two checkpoints, if these come sooner.")
 
 
 class Params(Section):

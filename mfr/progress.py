@@ -3,15 +3,35 @@
 import sys
 import time
 
+TERMINAL_S = 0.2
+
 
 class Ticker:
-    """Calls print a line to stderr, at most one every `seconds`; the first line waits as long."""
+    """On a terminal, one line of stderr that every call rewrites, at most five times a second.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    Elsewhere, such as in a log, a line every `log_s` seconds, or none where it is `None`. A context manager, which ends the
+    terminal's line.
+    """
+
+    def __init__(self, log_s: float | None) -> None:
+        self.terminal = sys.stderr.isatty()
+        self.seconds = TERMINAL_S if self.terminal else log_s
         self.told = time.monotonic()
+        self.shown = 0
 
     def __call__(self, line: str) -> None:
-        if time.monotonic() - self.told >= self.seconds:
-            self.told = time.monotonic()
+        if self.seconds is None or time.monotonic() - self.told < self.seconds:
+            return
+        self.told = time.monotonic()
+        if self.terminal:
+            print(f"\r{line:{self.shown}}", end="", file=sys.stderr, flush=True)
+            self.shown = len(line)
+        else:
             print(line, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> "Ticker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.shown:
+            print(file=sys.stderr, flush=True)

@@ -22,10 +22,11 @@ from typing import Literal
 import torch
 from torch.nn.functional import embedding_bag
 
+from mfr.sampled import products
 from mfr.seeds import torch_stream
 
 Activation = Literal["topk", "topk_relu"]
-GATHER_ELEMENTS = 1 << 22
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @dataclass
@@ -62,6 +63,16 @@ def random_features(hidden: int, size: int, seed: int, sae: int, reinit: int) ->
     return rows / rows.norm(dim=1, keepdim=True)
 
 
+def preactivations(
+    x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, precision: Precision = "float32", out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """x Wᵀ + b (B, h) in float32, written to `out` where it is given; `bfloat16` multiplies rounded factors."""
+    if precision != "bfloat16":
+        return torch.addmm(b, x, W.T, out=out)
+    product = torch.addmm(b.bfloat16(), x.bfloat16(), W.bfloat16().T)
+    return product.float() if out is None else out.copy_(product)
+
+
 def encode(
     x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, activation: Activation
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -69,7 +80,12 @@ def encode(
 
     Among equal values `torch.topk` chooses; the paper would keep them all.
     """
-    values, indices = torch.addmm(b, x, W.T).topk(k, dim=1, sorted=False)
+    return top(preactivations(x, W, b), k, activation)
+
+
+def top(pre: torch.Tensor, k: int, activation: Activation) -> tuple[torch.Tensor, torch.Tensor]:
+    """`encode` from x Wᵀ + b."""
+    values, indices = pre.topk(k, dim=1, sorted=False)
     return (values.relu() if activation == "topk_relu" else values), indices
 
 
@@ -79,57 +95,47 @@ def decode(values: torch.Tensor, indices: torch.Tensor, W: torch.Tensor) -> torc
 
 
 @dataclass
-class Gradients:
-    """One SAE's loss on a batch, its gradient, and the latents that were active."""
+class Step:
+    """One SAE's loss on a batch, and in how many of its rows each latent (h) was active."""
 
     loss: torch.Tensor
-    W: torch.Tensor
-    b: torch.Tensor
-    indices: torch.Tensor
+    counts: torch.Tensor
 
 
-def loss_and_gradients(x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, activation: Activation) -> Gradients:
-    """Mean squared error per element of one SAE on x, with its gradient (see the module's formulas)."""
+def loss_and_gradients(
+    x: torch.Tensor,
+    W: torch.Tensor,
+    b: torch.Tensor,
+    k: int,
+    activation: Activation,
+    precision: Precision,
+    d_W: torch.Tensor,
+    d_b: torch.Tensor,
+) -> Step:
+    """Mean squared error per element of one SAE on x; its gradient overwrites d_W (h, d) and d_b (h).
+
+    See the module's formulas. This runs on any device and waits for none; `mfr.kernels` does the same faster on a CPU.
+    """
     norm = W.norm(dim=1)
-    values, indices = encode(x, W, b, k, activation)
+    values, indices = top(preactivations(x, W, b, precision), k, activation)
     active_norm = norm[indices]
     a = values / active_norm
     residual = embedding_bag(indices, W, per_sample_weights=a, mode="sum") - x
     g = residual * (2 / residual.numel())
-    p = active_dots(g, W, indices)
+    p = products(g, W, torch.arange(0, indices.numel() + 1, k, device=x.device), indices.flatten()).view_as(a)
     d_values = p / active_norm
     if activation == "topk_relu":
         d_values = torch.where(values > 0, d_values, 0.0)
 
-    order = indices.flatten().argsort()
-    counts = torch.bincount(indices.flatten(), minlength=len(W))
-    starts = counts.cumsum(0) - counts
+    latents, order = indices.flatten().sort()
+    starts = torch.searchsorted(latents, torch.arange(len(W) + 1, device=x.device))
     rows = order // k
 
     def sum_by_latent(coefficients: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        return embedding_bag(rows, vectors, starts, per_sample_weights=coefficients.flatten()[order], mode="sum")
+        return embedding_bag(rows, vectors, starts[:-1], per_sample_weights=coefficients.flatten()[order], mode="sum")
 
-    per_latent = torch.zeros(2, len(W), device=x.device, dtype=x.dtype)
-    per_latent[0].index_add_(0, indices.flatten(), d_values.flatten())
-    per_latent[1].index_add_(0, indices.flatten(), (p * a).flatten())
-    d_W = sum_by_latent(a, g) + sum_by_latent(d_values, x)
-    d_W -= (per_latent[1] / norm.square())[:, None] * W
-    return Gradients(residual.square().mean(), d_W, per_latent[0], indices)
-
-
-def active_dots(g: torch.Tensor, W: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-    """⟨g_r, W_l⟩ (B, k) of each row with its active latents."""
-    if not (g.is_cuda or torch.backends.mkl.is_available()):
-        return gathered_dots(g, W, indices)
-    rows, k = indices.shape
-    starts = torch.arange(0, rows * k + 1, k, device=g.device)
-    zeros = torch.zeros(rows * k, device=g.device, dtype=g.dtype)
-    pairs = torch.sparse_csr_tensor(starts, indices.flatten(), zeros, size=(rows, len(W)), check_invariants=False)
-    return torch.sparse.sampled_addmm(pairs, g, W.T, beta=0.0).values().view(rows, k)
-
-
-def gathered_dots(g: torch.Tensor, W: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
-    """`active_dots` where torch has no sampled product (a CPU without MKL), by blocks that bound the memory."""
-    block = max(1, GATHER_ELEMENTS // (indices.shape[1] * W.shape[1]))
-    pairs = zip(g.split(block), indices.split(block), strict=True)
-    return torch.cat([torch.bmm(W[latents], rows[:, :, None]).squeeze(2) for rows, latents in pairs])
+    ones = torch.ones(1, 1, device=x.device).expand(len(x), 1)
+    d_b.copy_(sum_by_latent(d_values, ones).squeeze(1))
+    torch.add(sum_by_latent(a, g), sum_by_latent(d_values, x), out=d_W)
+    d_W -= sum_by_latent(p * a, ones) / norm.square()[:, None] * W
+    return Step(residual.square().mean(), starts.diff())

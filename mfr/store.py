@@ -2,11 +2,12 @@
 
 A file holds either dense rows, `/vectors (N, d)`, or sparse codes of known features: `/features (G, d)`,
 `/active (N, a)` and `/coefficients (N, a)`, where row n is Σ_j coefficients[n, j] · features[active[n, j]].
-Further datasets of N rows tell where each row comes from. The attribute `complete` is set last.
+Further datasets of N rows tell where each row comes from. The attribute `complete` is set last. A file with the attribute
+`drawn` holds how codes are drawn in place of those for training.
 """
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,9 @@ import torch
 from typing_extensions import Buffer
 
 from mfr.errors import UserError
-from mfr.seeds import numpy_stream
+from mfr.params import GenerateSynthetic
+from mfr.seeds import numpy_stream, stream_seed
+from mfr.synthetic import codes, combine
 
 CHUNK_BYTES = 1 << 15
 BLOCKS_A_BATCH = 8
@@ -128,12 +131,12 @@ class Vectors:
             raise UserError(f"{path}: not a whole HDF5 file ({error}): delete it and run its stage again") from None
         if not self.file.attrs.get("complete", False):
             raise UserError(f"{path}: unfinished (attribute complete is not set): delete it and run its stage again")
-        self.coded = "active" in self.file
-        self.rows = len(self.file["active" if self.coded else "vectors"])
-        if self.rows == 0:
+        self.features = torch.from_numpy(self.attached("features")) if "features" in self.file else None
+        rows = self.file["vectors" if self.features is None else "active"]
+        self.rows, self.size = len(rows), rows.shape[1] if self.features is None else self.features.shape[1]
+        self.drawn = GenerateSynthetic.model_validate_json(self.fact("drawn")) if "drawn" in self.file.attrs else None
+        if self.rows == 0 and self.drawn is None:
             raise UserError(f"{path}: holds no vectors")
-        self.features = torch.from_numpy(self.attached("features")) if self.coded else None
-        self.size = int(self.file["features" if self.coded else "vectors"].shape[1])
         self.source = self.fact("source")
 
     def read(self, start: int, stop: int) -> torch.Tensor:
@@ -141,17 +144,15 @@ class Vectors:
 
         Raises `UserError` naming the first row that holds NaN or infinity.
         """
+        return torch.from_numpy(self._read(start, stop))
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
         if self.features is not None:
-            rows = torch.nn.functional.embedding_bag(
-                torch.from_numpy(self.file["active"][start:stop].astype(np.int64)),
-                self.features,
-                per_sample_weights=torch.from_numpy(self.file["coefficients"][start:stop]),
-                mode="sum",
-            )
+            rows = combine(self.features.numpy(), self.file["active"][start:stop], self.file["coefficients"][start:stop])
         else:
-            rows = torch.from_numpy(self.file["vectors"][start:stop].astype(np.float32))
-        if not torch.isfinite(rows.sum()):
-            bad = torch.nonzero(~torch.isfinite(rows).all(dim=1)).flatten()
+            rows = self.file["vectors"][start:stop].astype(np.float32)
+        if not np.isfinite(rows.sum()):
+            bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
             if len(bad):
                 raise UserError(f"{self.path}: row {start + int(bad[0])} holds NaN or infinity: make the file again")
         return rows
@@ -169,23 +170,52 @@ class Vectors:
         for start in range(0, self.rows, batch):
             yield self.read(start, min(start + batch, self.rows))
 
-    def shuffled(self, batch: int, seed: int) -> Iterator[torch.Tensor]:
-        """Endless batches of `batch` rows in an order that `seed` and the epoch fix; each row once an epoch.
+    def batches(self, batch: int, seed: int, first: int = 0) -> Generator[torch.Tensor]:
+        """Endless batches (batch, d) for training, from batch number `first` on; they depend on `seed` and number alone.
 
-        Blocks of batch/8 neighbouring rows are drawn at random into a pool of 8 batches, which is permuted: rows
-        read one by one at random cost 10 to 50 times more.
+        The rows of the file in shuffled order, each once an epoch; or rows that are drawn as they are used.
         """
+        rows = self._shuffled(batch, seed, first * batch) if self.drawn is None else self._drawn(batch, seed, first * batch)
+        yield from map(torch.from_numpy, rows)
+
+    def _drawn(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
+        assert self.drawn is not None and self.features is not None
+        stream = stream_seed("vectors drawn", self.drawn.seed, seed)
+        for row in count(first, batch):
+            yield combine(self.features.numpy(), *codes(self.drawn, stream, row, batch))
+
+    def _shuffled(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
+        """Blocks of batch/8 neighbouring rows are drawn at random into a pool of 8 batches, which is permuted.
+
+        Rows read one by one at random cost 10 to 50 times more.
+        """
+        begun, filled = np.empty((batch, self.size), np.float32), 0
+        for pool in self._pools(batch, seed, first):
+            while len(pool):
+                taken = min(batch - filled, len(pool))
+                begun[filled : filled + taken] = pool[:taken]
+                pool, filled = pool[taken:], filled + taken
+                if filled == batch:
+                    yield begun
+                    begun, filled = np.empty_like(begun), 0
+
+    def _pools(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
         block = max(1, batch // BLOCKS_A_BATCH)
         starts = np.arange(0, self.rows, block)
-        waiting = torch.empty(0, self.size)
-        for epoch in count():
-            random = numpy_stream("order", seed, epoch)
-            for drawn in _groups(random.permutation(starts), BLOCKS_A_BATCH * BATCHES_A_POOL):
-                pool = torch.cat([self.read(start, min(start + block, self.rows)) for start in drawn])
-                waiting = torch.cat([waiting, pool[torch.from_numpy(random.permutation(len(pool)))]])
-                full = len(waiting) // batch * batch
-                yield from waiting[:full].split(batch)
-                waiting = waiting[full:]
+        skipped_epochs, skip = divmod(first, self.rows)
+        for epoch in count(skipped_epochs):
+            order = numpy_stream("order", seed, epoch).permutation(starts)
+            for pool, drawn in enumerate(_groups(order, BLOCKS_A_BATCH * BATCHES_A_POOL)):
+                ends = np.minimum(drawn + block, self.rows)
+                size = int((ends - drawn).sum())
+                if skip >= size:
+                    skip -= size
+                    continue
+                rows = np.empty((size, self.size), np.float32)
+                for start, end, at in zip(drawn, ends, (ends - drawn).cumsum() - (ends - drawn)):
+                    rows[at : at + end - start] = self._read(start, end)
+                yield rows[numpy_stream("pool", seed, epoch, pool).permutation(size)[skip:]]
+                skip = 0
 
     def __enter__(self) -> "Vectors":
         return self

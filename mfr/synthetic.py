@@ -3,16 +3,18 @@
 Features f_1 … f_G in ℝᵈ are standard normal. They are split into E groups, as equal as G allows. In each active group K
 features are drawn without replacement with probabilities proportional to λʲ, each with a coefficient from U(0, 1); the
 vector is the sum of coefficient times feature.
+
+A vector's code depends on the stream's seed and the vector's number alone: any part of a stream can be drawn by itself.
 """
 
-from collections.abc import Iterator
+import math
 
 import numpy as np
+from numba import njit, prange
 
+from mfr.loops import add_rows
 from mfr.params import GenerateSynthetic
 from mfr.seeds import numpy_stream
-
-ROWS_A_BLOCK = 20_000
 
 
 def true_features(settings: GenerateSynthetic) -> np.ndarray:
@@ -26,35 +28,72 @@ def groups(settings: GenerateSynthetic) -> list[np.ndarray]:
     return np.array_split(np.arange(settings.features), settings.groups)
 
 
-def draw_without_replacement(random: np.random.Generator, log_weights: np.ndarray, rows: int, count: int) -> np.ndarray:
-    """Indices (rows, count) drawn one after the other, each from what is left, with weights exp(log_weights).
-
-    The `count` largest of log_weights + Gumbel noise have this distribution.
-    """
-    noisy = log_weights + random.gumbel(size=(rows, len(log_weights)))
-    return np.argpartition(noisy, -count, axis=1)[:, -count:]
+def active_features(settings: GenerateSynthetic) -> int:
+    """How many features are active in a vector."""
+    return settings.active_per_group * (settings.groups if settings.every_group else 1)
 
 
-def codes(settings: GenerateSynthetic, split: str, rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of active features (rows, a) uint16 and their coefficients (rows, a) float32.
-
-    Training and held-out rows come from streams of their own, so that neither depends on the other's number.
-    """
-    members = groups(settings)
-    for block, start in enumerate(range(0, rows, ROWS_A_BLOCK)):
-        count = min(ROWS_A_BLOCK, rows - start)
-        random = numpy_stream(f"vectors {split}", settings.seed, block)
-        if settings.every_group:
-            active = np.concatenate([_active(settings, random, group, count) for group in members], axis=1)
-        else:
-            active = np.empty((count, settings.active_per_group), dtype=np.uint16)
-            chosen = random.integers(len(members), size=count)
-            for index, group in enumerate(members):
-                here = chosen == index
-                active[here] = _active(settings, random, group, int(here.sum()))
-        yield active, random.random(active.shape, dtype=np.float32)
+def codes(settings: GenerateSynthetic, stream: int, first: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Active features (rows, a) uint16 and coefficients (rows, a) float32 of vectors number `first` to `first` + rows."""
+    starts = np.array([group[0] for group in groups(settings)] + [settings.features])
+    active = np.empty((rows, active_features(settings)), np.uint16)
+    coefficients = np.empty(active.shape, np.float32)
+    _draw(
+        np.uint64(stream), first, starts, settings.decay, settings.active_per_group, settings.every_group, active, coefficients
+    )
+    return active, coefficients
 
 
-def _active(settings: GenerateSynthetic, random: np.random.Generator, group: np.ndarray, rows: int) -> np.ndarray:
-    log_weights = group * np.log(settings.decay)
-    return group[draw_without_replacement(random, log_weights, rows, settings.active_per_group)].astype(np.uint16)
+@njit(cache=True, parallel=True)
+def combine(features: np.ndarray, active: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """The vectors (rows, d) of codes: sums of coefficient times feature."""
+    rows = np.empty((len(active), features.shape[1]), np.float32)
+    for r in prange(len(active)):
+        rows[r] = 0
+        add_rows(rows[r], features, active[r], coefficients[r])
+    return rows
+
+
+@njit(cache=True, parallel=True)
+def _draw(stream, first, starts, decay, count, every_group, active, coefficients):
+    groups = len(starts) - 1
+    # The share of the infinite geometric distribution that lies within a group, and its rate.
+    within = 1 - decay ** np.diff(starts).astype(np.float64)
+    rate = 1 / math.log(decay) if decay < 1 else 0.0
+    for r in prange(len(active)):
+        state = _mixed(stream ^ _mixed(np.uint64(first + r)))
+        for c in range(groups if every_group else 1):
+            group = c
+            if not every_group:
+                state, uniform = _uniform(state)
+                group = int(uniform * groups)
+            size = starts[group + 1] - starts[group]
+            at = c * count
+            while at < (c + 1) * count:
+                state, uniform = _uniform(state)
+                place = math.log1p(-uniform * within[group]) * rate if decay < 1 else uniform * size
+                feature = starts[group] + min(int(place), size - 1)
+                # Drawing again what is already there is drawing from what is left.
+                fresh = True
+                for earlier in range(c * count, at):
+                    fresh = fresh and active[r, earlier] != feature
+                if fresh:
+                    active[r, at] = feature
+                    at += 1
+        for at in range(active.shape[1]):
+            state, uniform = _uniform(state)
+            coefficients[r, at] = uniform
+
+
+@njit(cache=True)
+def _uniform(state):
+    """The next state and number in [0, 1) of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    state += np.uint64(0x9E3779B97F4A7C15)
+    return state, np.float64(_mixed(state) >> np.uint64(11)) * 2.0**-53
+
+
+@njit(cache=True)
+def _mixed(z):
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -2,29 +2,37 @@
 
 import sys
 import time
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
 import torch
 
-from mfr import checkpoint
+from mfr import checkpoint, kernels, mutual, sae
 from mfr.checkpoint import CurveRow, Progress
 from mfr.errors import UserError
-from mfr.mutual import MutualPenalty, activity, alpha, unevenness, warmup
+from mfr.interruption import Interrupted, Interruption
+from mfr.mutual import Matches, alpha, links, match, unevenness, warmup
 from mfr.params import Method, Train
+from mfr.prefetch import prefetched
 from mfr.progress import Ticker
-from mfr.sae import Ensemble, loss_and_gradients, random_features
+from mfr.sae import Ensemble, Step, random_features
 from mfr.store import Vectors
+
+BATCHES_AHEAD = 4
+EXPLODED = 1000
 
 
 @dataclass
 class Saving:
-    """Where a run's checkpoint lies, what identifies the run, and the seconds between two checkpoints."""
+    """Where a run's checkpoint lies, what identifies the run, and the seconds and steps between two checkpoints."""
 
     path: Path
     key: str
     every_s: float
+    every_steps: int | None = None
 
 
 class Trainer:
@@ -36,103 +44,158 @@ class Trainer:
     def __init__(self, vectors: Vectors, settings: Train, method: Method, seed: int, device: torch.device) -> None:
         self.vectors, self.settings, self.method, self.seed, self.device = vectors, settings, method, seed, device
         self.saes = Ensemble.random(settings.k, settings.hidden, vectors.size, settings.activation, seed).to(device)
-        self.mutual = MutualPenalty(method.penalty.matching, len(settings.k)) if method.penalty else None
+        self.d_W, self.d_b = torch.zeros_like(self.saes.W), torch.zeros_like(self.saes.b)
         # Views of the ensemble's weights, an SAE each, so that one that starts anew starts its optimizer anew.
-        self.parameters = [(W, b) for W, b in zip(self.saes.W, self.saes.b)]
+        self.parameters = list(zip(self.saes.W, self.saes.b))
+        for (W, b), d_W, d_b in zip(self.parameters, self.d_W, self.d_b, strict=True):
+            W.grad, b.grad = d_W, d_b
         self.optimizer = torch.optim.AdamW(
             chain.from_iterable(self.parameters), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
+        compiled = device.type == "cpu"
+        self.loss_and_gradients = kernels.loss_and_gradients if compiled else sae.loss_and_gradients
+        self.pull = kernels.pull if compiled else mutual.pull
+        self.interruption = Interruption()
         self.progress = Progress(reinits=[0] * len(settings.k))
         self.penalty = torch.zeros((), device=device)
+        self.matches: Matches | None = None
         self._forget_since_log()
 
-    def run(self, saving: Saving, progress_s: float) -> Ensemble:
+    def run(self, saving: Saving, log_s: float | None = None) -> Ensemble:
         """Train to the last step, from the checkpoint where there is one; the curves are in `progress.curves`.
 
-        Raises `UserError` where a loss is NaN or infinite.
+        Raises `UserError` where a loss is NaN or infinite, and `Interrupted`, with all work saved, after SIGTERM or SIGINT.
         """
-        self._resume(saving)
-        first, started = self.progress.step, time.monotonic()
-        saved, tell = started, Ticker(progress_s)
-        batches = self.vectors.shuffled(self.settings.batch, self.seed)
-        for x in islice(batches, first, self.settings.steps):
-            self.step(x.to(self.device))
-            now = time.monotonic()
-            tell(self._describe((self.progress.step - first) / (now - started)))
-            if now - saved >= saving.every_s:
-                saved = now
-                checkpoint.save(saving.path, saving.key, self._tensors(), self.progress)
+        with self.interruption, Ticker(log_s) as tell:
+            try:
+                self._resume(saving)
+                self._run(saving, tell)
+            except Interrupted as interrupted:
+                with self.interruption.deferred():
+                    self._save(saving)
+                message = f"{interrupted}: saved at step {self.progress.step} of {self.settings.steps}; run again to go on"
+                raise Interrupted(message, interrupted.number) from None
         return self.saes
+
+    def _run(self, saving: Saving, tell: Ticker) -> None:
+        first, started = self.progress.step, time.monotonic()
+        saved, saved_step = started, first
+        with closing(self.batches(first)) as batches:
+            for x in islice(batches, self.settings.steps - first):
+                self.step(x.to(self.device))
+                now, step = time.monotonic(), self.progress.step
+                tell(self._describe((step - first) / (now - started)))
+                if now - saved >= saving.every_s or step - saved_step == saving.every_steps:
+                    saved, saved_step = now, step
+                    with self.interruption.deferred():
+                        self._save(saving)
+
+    def batches(self, first: int) -> Generator[torch.Tensor]:
+        """The batches from step `first` on, read ahead where a file or a GPU makes one wait; else all cores are at work."""
+        batches = self.vectors.batches(self.settings.batch, self.seed, first)
+        waits = self.vectors.drawn is None or self.device.type == "cuda"
+        return prefetched(batches, BATCHES_AHEAD) if waits else batches
 
     def step(self, x: torch.Tensor) -> None:
         """One step on the batch x (B, d)."""
+        settings = self.settings
         parts = [
-            loss_and_gradients(x, W, b, k, self.saes.activation) for (W, b), k in zip(self.parameters, self.saes.k, strict=True)
+            self.loss_and_gradients(x, W, b, k, settings.activation, settings.precision, W.grad, b.grad)
+            for (W, b), k in zip(self.parameters, self.saes.k, strict=True)
         ]
-        for (W, b), part in zip(self.parameters, parts, strict=True):
-            W.grad, b.grad = part.W, part.b
-        self.losses.append(torch.stack([part.loss for part in parts]))
-        if self.method.penalty:
-            self._pull_together()
-        self.optimizer.step()
-        shares = torch.stack([activity(part.indices, self.settings.hidden) for part in parts])
-        self._reinitialise(shares)
-        self.active += shares
+        losses = torch.stack([part.loss for part in parts])
+        matches = self._matches()
+        # Up to here nothing has changed that a checkpoint holds.
+        with self.interruption.deferred():
+            self._set_matches(matches)
+            self._pull_together(losses)
+            self.optimizer.step()
+            self.losses.append(losses)
+            self._account(parts)
+
+    def _matches(self) -> Matches | None:
+        settings = self.method.penalty
+        if settings is None or (self.matches is not None and self.progress.step % settings.refresh):
+            return self.matches
+        self._check_losses()
+        return match(self.saes.W, settings.matching, settings.max_gap, self.matches)
+
+    def _set_matches(self, matches: Matches | None) -> None:
+        if matches is not None and matches is not self.matches:
+            self.links = links(matches, len(self.saes.k))
+        self.matches = matches
+
+    def _pull_together(self, losses: torch.Tensor) -> None:
+        settings, step = self.method.penalty, self.progress.step
+        if settings is None:
+            return
+        if step == 0:
+            penalty = self.pull(self.saes.W, self.links, 0.0, self.d_W).item()
+            self.progress.alpha = alpha(settings.alpha, settings.alpha_factor, losses.mean().item(), penalty)
+        self.penalty = self.pull(self.saes.W, self.links, self.progress.alpha * warmup(step, settings.warmup), self.d_W)
+
+    def _account(self, parts: list[Step]) -> None:
+        counts = torch.stack([part.counts for part in parts])
+        self._reinitialise(counts)
+        self.active += counts
         self.progress.step += 1
         if self.progress.step % self.settings.log_every == 0 or self.progress.step == self.settings.steps:
-            self._log(shares)
+            self._log(counts)
 
-    def _pull_together(self) -> None:
-        assert self.mutual is not None and self.method.penalty is not None
-        settings, step = self.method.penalty, self.progress.step
-        if step % settings.refresh == 0:
-            self._check_finite()
-            self.mutual.match(self.saes.W)
-        self.penalty, gradients = self.mutual.value_and_gradient(self.saes.W)
-        if step == 0:
-            loss = self.losses[-1].mean().item()
-            self.progress.alpha = alpha(settings.alpha, settings.alpha_factor, loss, self.penalty.item())
-        for (W, _), gradient in zip(self.parameters, gradients, strict=True):
-            assert W.grad is not None
-            W.grad.add_(gradient, alpha=self.progress.alpha * warmup(step, settings.warmup))
+    def _uneven(self, counts: torch.Tensor, statistic: mutual.Statistic) -> list[float]:
+        shares = counts / self.settings.batch
+        return [unevenness(share, k, statistic) for share, k in zip(shares, self.saes.k, strict=True)]
 
-    def _reinitialise(self, shares: torch.Tensor) -> None:
+    def _reinitialise(self, counts: torch.Tensor) -> None:
         rule, step = self.method.reinitialise, self.progress.step + 1
         if rule is None or step > rule.check_steps or step % rule.check_every:
             return
         uneven = [
             i
-            for i, k in enumerate(self.saes.k)
-            if self.progress.reinits[i] < rule.max_reinits and unevenness(shares[i], k, rule.statistic) > rule.threshold
+            for i, value in enumerate(self._uneven(counts, rule.statistic))
+            if value > rule.threshold and self.progress.reinits[i] < rule.max_reinits
         ]
-        for sae in uneven:
-            self.progress.reinits[sae] += 1
-            self._start_anew(sae)
-        if uneven and self.mutual is not None:
-            self.mutual.match(self.saes.W)
+        for i in uneven:
+            self.progress.reinits[i] += 1
+            self._start_anew(i)
+        if uneven:
+            self.matches = None
 
-    def _start_anew(self, sae: int) -> None:
-        W, b = self.parameters[sae]
+    def _start_anew(self, i: int) -> None:
+        W, b = self.parameters[i]
         hidden, size = W.shape
-        W.copy_(random_features(hidden, size, self.seed, sae, self.progress.reinits[sae]))
+        W.copy_(random_features(hidden, size, self.seed, i, self.progress.reinits[i]))
         b.zero_()
         for state in (self.optimizer.state[W], self.optimizer.state[b]):
             for value in state.values():
                 value.zero_()
 
-    def _check_finite(self) -> None:
-        since = torch.stack(self.losses)
+    def _check_losses(self) -> None:
+        """Warn of losses that explode, and stop at one that is NaN or infinite, of all steps since the last log."""
+        if not self.losses:
+            return
+        since = torch.stack(self.losses).cpu()
+        if not self.progress.first_losses:
+            self.progress.first_losses = since[0].tolist()
+        growth = since / torch.tensor(self.progress.first_losses)
+        for i in sorted(set(range(len(self.saes.k))) - set(self.progress.exploded)):
+            if (growth[:, i] > EXPLODED).any():
+                self.progress.exploded.append(i)
+                place = self._place(since, int((growth[:, i] > EXPLODED).nonzero()[0]), i)
+                print(f"warning: the loss explodes: {place}, over {EXPLODED} times its first", file=sys.stderr)
         if not torch.isfinite(since).all():
-            row, sae = torch.nonzero(~torch.isfinite(since))[0].tolist()
-            step = self.logged_step + row + 1
-            raise UserError(
-                f"training stopped: at step {step} the loss of SAE {sae} (k = {self.saes.k[sae]}) is {since[row, sae].item()}; "
-                "a smaller train.learning_rate or α may help, if the vectors are sound"
-            )
+            place = self._place(since, *torch.nonzero(~torch.isfinite(since))[0].tolist())
+            advice = "a smaller train.learning_rate or α may help, if the vectors are sound"
+            raise UserError(f"training stopped: {place}; {advice}")
 
-    def _log(self, shares: torch.Tensor) -> None:
-        self._check_finite()
+    def _place(self, since: torch.Tensor, row: int, i: int) -> str:
+        step, loss = self.logged_step + row + 1, since[row, i].item()
+        return f"at step {step} the loss of SAE {i} (k = {self.saes.k[i]}) is {loss:.4g}"
+
+    def _log(self, counts: torch.Tensor) -> None:
+        self._check_losses()
         inactive = (self.active == 0).float().mean(dim=1).tolist()
+        uneven = self._uneven(counts, "absolute")
         for i, k in enumerate(self.saes.k):
             self.progress.curves.append(
                 CurveRow(
@@ -142,8 +205,10 @@ class Trainer:
                     mse=self.losses[-1][i].item(),
                     penalty=self.penalty.item(),
                     alpha=self.progress.alpha,
+                    stale=self.matches.stale if self.matches else 0.0,
+                    gap=self.matches.gap if self.matches else 0.0,
                     inactive=inactive[i],
-                    unevenness=unevenness(shares[i], k, "absolute"),
+                    unevenness=uneven[i],
                     reinits=self.progress.reinits[i],
                 )
             )
@@ -152,19 +217,22 @@ class Trainer:
     def _forget_since_log(self) -> None:
         self.logged_step = self.progress.step
         self.losses: list[torch.Tensor] = []
-        self.active = torch.zeros(len(self.settings.k), self.settings.hidden, device=self.device)
+        self.active = torch.zeros(len(self.settings.k), self.settings.hidden, dtype=torch.int64, device=self.device)
 
     def _describe(self, rate: float) -> str:
         step, steps = self.progress.step, self.settings.steps
         logged = [f"{row.mse:.4g}" for row in self.progress.curves[-len(self.saes.k) :]]
         return f"step {step}/{steps}  {rate:.1f} steps/s  {(steps - step) / rate:.0f} s left  mse {' '.join(logged)}"
 
+    def _save(self, saving: Saving) -> None:
+        checkpoint.save(saving.path, saving.key, self._tensors(), self.progress)
+
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {"W": self.saes.W, "b": self.saes.b, "active": self.active, "penalty": self.penalty}
         if self.losses:
             tensors["losses"] = torch.stack(self.losses)
-        if self.mutual is not None and self.mutual.partners is not None:
-            tensors["partners"] = self.mutual.partners
+        if self.matches is not None:
+            tensors |= checkpoint.of_matches(self.matches)
         for name, parameter in self._named_parameters():
             for moment, value in self.optimizer.state[parameter].items():
                 tensors[f"{name}.{moment}"] = value
@@ -188,8 +256,7 @@ class Trainer:
         self.active, self.penalty = tensors["active"], tensors["penalty"]
         self.losses = list(tensors["losses"]) if "losses" in tensors else []
         self.logged_step = self.progress.step - len(self.losses)
-        if self.mutual is not None:
-            self.mutual.partners = tensors.get("partners")
+        self._set_matches(checkpoint.to_matches(tensors))
         for name, parameter in self._named_parameters():
             moments = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
             self.optimizer.state[parameter].update(moments)

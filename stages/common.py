@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from safetensors import SafetensorError
 
 from mfr import paths
 from mfr.errors import UserError
+from mfr.interruption import Interrupted
 from mfr.params import SOURCES, Method, Params, SourceSection
 from mfr.params_file import load
 
@@ -35,12 +37,21 @@ def stage_parser(module: str, summary: str | None, *options: str) -> argparse.Ar
 
 
 def call(stage: Callable[[argparse.Namespace, Params], None], arguments: argparse.Namespace) -> int:
-    """Run a stage on its parameters; a user's mistake or a full disk becomes one line and exit status 1."""
+    """Run a stage on its parameters; a user's mistake or a full disk becomes one line and exit status 1.
+
+    A stage that a signal stopped exits with 128 + the signal's number.
+    """
     try:
         stage(arguments, load(arguments.params))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        return 128 + interrupted.number
+    except KeyboardInterrupt:
+        print("stopped by SIGINT: nothing was written", file=sys.stderr)
+        return 128 + signal.SIGINT
     except FileNotFoundError as error:
         print(f"error: {error.filename}: no such file: run the stage that makes it first", file=sys.stderr)
         return 1

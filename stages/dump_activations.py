@@ -34,9 +34,8 @@ def run(model: Path, text: Text, dump: DumpActivations, execution: Execution, tr
         "model": model_manifest(model).model_dump_json(),
         "hook": dump.hook,
     }
-    ticker = Ticker(execution.progress_s)
     wanted: dict[Split, int] = {"train": dump.train_tokens, "heldout": dump.heldout_tokens}
-    with writing(train, heldout) as parts:
+    with writing(train, heldout) as parts, Ticker(execution.progress_s) as ticker:
         for (split, rows), part in zip(wanted.items(), parts, strict=True):
             sequences = tokenise(bridge.tokenizer, documents(text, split), dump.context)
             with VectorWriter(part, "language_model", columns) as writer:

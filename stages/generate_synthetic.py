@@ -6,22 +6,31 @@ from pathlib import Path
 
 from mfr import paths
 from mfr.params import GenerateSynthetic, Params
+from mfr.seeds import stream_seed
 from mfr.store import VectorWriter
-from mfr.synthetic import codes, true_features
+from mfr.synthetic import active_features, codes, true_features
 from stages.common import call, stage_parser, writing
+
+ROWS_AT_ONCE = 50_000
 
 
 def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
-    """Write training and held-out vectors of the same features to two HDF5 files."""
-    active = settings.active_per_group * (settings.groups if settings.every_group else 1)
+    """Write training and held-out vectors of the same features to two HDF5 files.
+
+    Their streams are apart, so that neither depends on the other's number.
+    """
+    active = active_features(settings)
     columns = {"active": ((active,), "uint16"), "coefficients": ((active,), "float32")}
-    features = true_features(settings)
     with writing(train, heldout) as parts:
         for part, split, rows in zip(parts, ("train", "heldout"), (settings.train_rows, settings.heldout_rows)):
             with VectorWriter(part, "synthetic", columns) as writer:
                 writer.describe("parameters", settings.model_dump_json())
-                writer.attach("features", features)
-                for indices, coefficients in codes(settings, split, rows):
+                writer.attach("features", true_features(settings))
+                if rows is None:
+                    writer.describe("drawn", settings.model_dump_json())
+                stream = stream_seed(f"vectors {split}", settings.seed)
+                for first in range(0, rows or 0, ROWS_AT_ONCE):
+                    indices, coefficients = codes(settings, stream, first, min(ROWS_AT_ONCE, (rows or 0) - first))
                     writer.append(active=indices, coefficients=coefficients)
 
 

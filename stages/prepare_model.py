@@ -21,8 +21,9 @@ def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -
         folder.mkdir()
         if prepare.trained_here and prepare.model == "trained_here":
             limit_threads(execution.threads)
-            device, ticker = resolve_device(execution.device), Ticker(execution.progress_s)
-            train_small_gpt2(documents(text, "train"), prepare.trained_here, folder, device, ticker)
+            device = resolve_device(execution.device)
+            with Ticker(execution.progress_s) as ticker:
+                train_small_gpt2(documents(text, "train"), prepare.trained_here, folder, device, ticker)
             manifest = ModelManifest(reference=".", weights_sha256=weights_sha256(folder))
         else:
             manifest = pin(prepare.model, prepare.revision)

@@ -36,7 +36,9 @@ class Row:
     windows_dropped: int = 0
 
 
-def run(parameters: PreprocessEeg, recordings: Path, train: Path, heldout: Path, table: Path, progress_s: float = 10.0) -> None:
+def run(
+    parameters: PreprocessEeg, recordings: Path, train: Path, heldout: Path, table: Path, progress_s: float | None = None
+) -> None:
     """Turn the files that `recordings`/manifest.json lists into vectors, and tell in `table` what became of each.
 
     Headers are read first, to know the subjects that have a usable file; a share of those is held out. Then the files are
@@ -58,13 +60,13 @@ def run(parameters: PreprocessEeg, recordings: Path, train: Path, heldout: Path,
     with writing(train, heldout, table) as [train_part, heldout_part, table_part]:
         with VectorWriter(train_part, "eeg", columns) as train_file, VectorWriter(heldout_part, "eeg", columns) as heldout_file:
             writers = {"train": train_file, "heldout": heldout_file}
-            tell = Ticker(progress_s)
-            for index, row in enumerate(rows):
-                if not row.reason:
-                    row.split = split[row.subject]
-                    origin = {"recording": index, "subject": subjects.index(row.subject)}
-                    _convert(root / row.path, row, origin, electrodes, parameters, writers[row.split])
-                tell(f"preprocess_eeg: {index + 1} of {len(rows)} files")
+            with Ticker(progress_s) as tell:
+                for index, row in enumerate(rows):
+                    if not row.reason:
+                        row.split = split[row.subject]
+                        origin = {"recording": index, "subject": subjects.index(row.subject)}
+                        _convert(root / row.path, row, origin, electrodes, parameters, writers[row.split])
+                    tell(f"preprocess_eeg: {index + 1} of {len(rows)} files")
             for side, writer in writers.items():
                 if not writer.rows:
                     raise UserError(f"no vector is left for the {side} subjects: {_reasons(rows)}")

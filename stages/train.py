@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 import mfr
 from mfr import paths
-from mfr.devices import limit_threads, resolve_device
+from mfr.devices import allow_tf32, limit_threads, resolve_device
 from mfr.params import Execution, Method, Params, Train
 from mfr.store import Vectors
 from mfr.training import Saving, Trainer
@@ -33,6 +33,7 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
     """Train on the vectors of `data`; a run that was cut off goes on from its last checkpoint."""
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     limit_threads(execution.threads)
+    allow_tf32(settings.precision == "tf32")
     with writing(outputs.saes, outputs.card, outputs.curves) as [saes_part, card_part, curves_part], Vectors(data) as vectors:
         described = {
             "source": vectors.source,
@@ -44,7 +45,7 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
         key = run_key(described, data)
         checkpoint = paths.SCRATCH / "checkpoints" / f"{key[:16]}.safetensors"
         trainer = Trainer(vectors, settings, method, seed, resolve_device(execution.device))
-        saes = trainer.run(Saving(checkpoint, key, execution.checkpoint_s), execution.progress_s)
+        saes = trainer.run(Saving(checkpoint, key, execution.checkpoint_s, execution.checkpoint_steps), execution.progress_s)
         saes_part.write_bytes(save({"W": saes.W.cpu(), "b": saes.b.cpu()}))
         card_part.write_text(json.dumps({**described, "reinits": trainer.progress.reinits}, indent=2) + "\n")
         pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)

@@ -35,12 +35,16 @@ def clone(folder: Path) -> Path:
 
 def run(folder: Path, *command: str, fails: bool = False) -> str:
     """Output of a command in the clone, which must succeed, or fail where `fails` is set."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": ""}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
     output = done.stdout + done.stderr
     assert (done.returncode != 0) == fails, f"{' '.join(command)} gave {done.returncode}:\n{output[-5000:]}"
     return output
+
+
+def environment() -> dict[str, str]:
+    """Variables for a command in the clone: this interpreter's programs, and none of this folder's modules."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": ""}
 
 
 def commit(folder: Path) -> None:

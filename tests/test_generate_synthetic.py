@@ -1,8 +1,10 @@
+from itertools import islice
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from mfr.params import GenerateSynthetic
 from mfr.store import Vectors
@@ -29,3 +31,18 @@ def test_a_vector_is_the_sum_of_its_features(files: tuple[Path, Path]) -> None:
         row = sum(c * file["features"][j] for j, c in zip(file["active"][7], file["coefficients"][7]))
         assert np.allclose(vectors.read(7, 8)[0], row, atol=1e-5)
         assert vectors.size == 8 and vectors.features.shape == (24, 8)
+
+
+def test_training_vectors_can_be_drawn_as_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = GenerateSynthetic(dimension=8, features=24, groups=4, train_rows=None, heldout_rows=50)
+    run(settings, tmp_path / "train.h5", tmp_path / "heldout.h5")
+    assert (tmp_path / "train.h5").stat().st_size < 20_000
+    with Vectors(tmp_path / "train.h5") as train, Vectors(tmp_path / "heldout.h5") as heldout:
+        first, second = islice(train.batches(40, 0), 2)
+        later, other = next(train.batches(40, 0, 1)), next(train.batches(40, 1))
+        assert torch.equal(train.features, heldout.features) and heldout.rows == 50
+    assert torch.equal(later, second) and not torch.equal(first, second) and not torch.equal(first, other)
+    # Each vector is a sum of the file's features: four groups of three.
+    codes = torch.linalg.lstsq(train.features.T.double(), first.T.double()).solution
+    assert torch.allclose(train.features.T.double() @ codes, first.T.double(), atol=1e-5)

@@ -3,7 +3,7 @@ from itertools import permutations
 import pytest
 import torch
 
-from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max, partners
+from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max, nearest
 
 
 def dictionaries() -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,18 +24,11 @@ def test_hungarian_finds_the_best_of_all_permutations() -> None:
     assert similarity[rows, columns].sum().item() == pytest.approx(best, abs=1e-5)
 
 
-def test_partners_by_hungarian_are_one_to_one_and_by_maximum_need_not_be() -> None:
+def test_the_nearest_feature_may_be_that_of_several() -> None:
     A = torch.tensor([[1.0, 0.0], [0.9, 0.1]])
     B = torch.tensor([[1.0, 0.05], [-1.0, 1.0]])
-    assert partners(A, B, "max").tolist() == [0, 0]
-    assert sorted(partners(A, B, "hungarian").tolist()) == [0, 1]
-
-
-def test_partners_undo_a_permutation() -> None:
-    A, _ = dictionaries()
-    order = torch.tensor([3, 1, 5, 0, 2, 4])
-    for matching in ("hungarian", "max"):
-        assert torch.equal(A[order][partners(A, A[order], matching)], A)
+    assert nearest(A, B).tolist() == [0, 0]
+    assert sorted(hungarian(cosines(A, B))[1].tolist()) == [0, 1]
 
 
 def test_mmcs_and_mcc_by_loops() -> None:

@@ -3,46 +3,82 @@ import math
 import pytest
 import torch
 
-from mfr.mutual import MutualPenalty, activity, alpha, unevenness, warmup
+from mfr import kernels, mutual
+from mfr.assignment import CANDIDATES
+from mfr.mutual import alpha, links, match, unevenness, warmup
 from tests.dense import dense_penalty
 
+PULLS = [pytest.param(mutual.pull, id="torch"), pytest.param(kernels.pull, id="compiled")]
 
+
+def unit_rows(W: torch.Tensor) -> torch.Tensor:
+    return W / W.norm(dim=2, keepdim=True)
+
+
+@pytest.mark.parametrize("pull", PULLS)
 @pytest.mark.parametrize("matching", ["hungarian", "max"])
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_penalty_and_gradient_equal_dense_autograd(matching: str, n: int) -> None:
+def test_penalty_and_gradient_equal_dense_autograd(pull, matching: str, n: int) -> None:
     W = torch.randn(n, 12, 5, generator=torch.Generator().manual_seed(1)) * 2
-    mutual = MutualPenalty(matching, n)
-    mutual.match(W)
-    value, gradient = mutual.value_and_gradient(W)
+    matches = match(W, matching, 0.005)
+    gradient = torch.ones_like(W)
+    value = pull(W, links(matches, n), 3.0, gradient)
     W_dense = W.clone().requires_grad_()
-    expected = dense_penalty(W_dense, list(mutual.partners))
+    expected = dense_penalty(W_dense, list(matches.partners))
     expected.backward()
     assert value.item() == pytest.approx(expected.item(), abs=1e-6)
-    assert torch.allclose(gradient, W_dense.grad, atol=1e-7)
+    assert (gradient - 1 - 3 * W_dense.grad).norm() < 1e-5 * (3 * W_dense.grad).norm() + 1e-6
 
 
 def test_penalty_by_maximum_is_one_minus_mmcs() -> None:
     W = torch.randn(2, 12, 5)
-    mutual = MutualPenalty("max", 2)
-    mutual.match(W)
+    penalty = mutual.pull(W, links(match(W, "max", 0.0), 2), 0.0, torch.zeros_like(W))
     largest = torch.cosine_similarity(W[0][:, None], W[1][None], dim=2).amax(dim=1)
-    assert mutual.value_and_gradient(W)[0].item() == pytest.approx(1 - largest.mean().item(), abs=1e-6)
+    assert penalty.item() == pytest.approx(1 - largest.mean().item(), abs=1e-6)
 
 
-def test_partners_are_kept_until_the_next_match() -> None:
+def test_every_match_is_linked_in_both_directions() -> None:
+    W = torch.randn(3, 7, 4)
+    matches = match(W, "max", 0.0)
+    found = links(matches, 3)
+    linked = [
+        (feature, int(other))
+        for feature in range(21)
+        for other in found.partners[found.starts[feature] : found.starts[feature + 1]]
+    ]
+    one_way = [
+        (i * 7 + r, j * 7 + int(partner))
+        for (i, j), partners in zip([(0, 1), (0, 2), (1, 2)], matches.partners)
+        for r, partner in enumerate(partners)
+    ]
+    assert sorted(linked) == sorted(one_way + [(right, left) for left, right in one_way])
+    assert found.share == pytest.approx(1 / 21)
+
+
+def test_stale_is_the_cosine_that_old_partners_had_lost() -> None:
     W = torch.randn(2, 12, 5)
-    mutual = MutualPenalty("hungarian", 2)
-    mutual.match(W)
-    before = mutual.partners.clone()
-    shuffled = torch.stack([W[0], W[1].flip(0)])
-    assert mutual.value_and_gradient(shuffled)[0] > mutual.value_and_gradient(W)[0]
-    mutual.match(shuffled)
-    assert torch.equal(mutual.partners, 11 - before)
+    first = match(W, "hungarian", 0.0)
+    swapped = torch.stack([W[0], W[1].flip(0)])
+    second = match(swapped, "hungarian", 0.0, first)
+    A, B = unit_rows(swapped)
+    lost = ((A * B[11 - first.partners[0]]).sum(1) - (A * B[first.partners[0]]).sum(1)).mean()
+    assert torch.equal(second.partners[0], 11 - first.partners[0])
+    assert first.stale == 0 and second.stale == pytest.approx(lost.item(), abs=1e-6) and second.number == 1
 
 
-def test_penalty_without_partners_is_refused() -> None:
-    with pytest.raises(ValueError, match="match"):
-        MutualPenalty("max", 2).value_and_gradient(torch.randn(2, 3, 4))
+def test_pairs_are_renewed_in_turn_and_a_gap_of_zero_is_always_exact() -> None:
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(5, 60, 8, generator=generator)
+    followed = exact = match(W, "hungarian", 1.0)
+    listed = {pair: assignment.columns for pair, assignment in enumerate(followed.assignments)}
+    for number in range(1, 4):
+        W = W + 0.1 * torch.randn(W.shape, generator=generator)
+        followed, exact = match(W, "hungarian", 1.0, followed), match(W, "hungarian", 0.0, exact)
+        changed = [pair for pair, old in listed.items() if followed.assignments[pair].columns is not old]
+        assert changed == list(range(1, number + 1))
+        best = match(W, "hungarian", 0.0)
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(exact.partners, best.partners))
+    assert CANDIDATES < 60 and exact.gap == 0
 
 
 def test_warmup_is_half_a_cosine() -> None:
@@ -55,11 +91,6 @@ def test_alpha_balances_the_first_step() -> None:
     assert alpha("balanced", 0.1, loss=4.0, penalty=0.5) * 0.5 == pytest.approx(0.1 * 4.0)
     assert alpha("initial_loss", 2.0, loss=4.0, penalty=0.5) == 8.0
     assert alpha(3.0, 1.0, loss=4.0, penalty=0.5) == 3.0
-
-
-def test_activity_counts_rows() -> None:
-    indices = torch.tensor([[0, 2], [2, 3], [2, 0]])
-    assert torch.allclose(activity(indices, 5), torch.tensor([2 / 3, 0, 1, 1 / 3, 0]))
 
 
 @pytest.mark.parametrize("statistic", ["absolute", "cubed"])

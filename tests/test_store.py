@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_sparse_codes_are_read_as_sums_of_features(tmp_path: Path) -> None:
 def test_each_row_is_seen_once_an_epoch(dense_file, rows: int) -> None:
     batch, epochs = 40, 3
     with Vectors(dense_file(numbered(rows))) as vectors:
-        seen = torch.cat(list(islice(vectors.shuffled(batch, seed=0), rows * epochs // batch)))[:, 0]
+        seen = torch.cat(list(islice(vectors.batches(batch, seed=0), rows * epochs // batch)))[:, 0]
     counts = Counter(seen.int().tolist())
     assert len(counts) == rows
     assert set(counts.values()) <= {epochs - 1, epochs} and sum(counts.values()) == rows * epochs // batch * batch
@@ -50,7 +51,7 @@ def test_each_row_is_seen_once_an_epoch(dense_file, rows: int) -> None:
 def test_rows_of_a_batch_come_from_the_whole_file(dense_file) -> None:
     rows, batch = 20_000, 100
     with Vectors(dense_file(numbered(rows))) as vectors:
-        batches = [next_batch[:, 0].numpy() for next_batch in islice(vectors.shuffled(batch, seed=0), 50)]
+        batches = [next_batch[:, 0].numpy() for next_batch in islice(vectors.batches(batch, seed=0), 50)]
     # The mean of a batch drawn from all rows has the standard deviation rows/√(12 · blocks), with at least 8 blocks in it.
     spread = np.std([values.mean() for values in batches])
     assert spread < 2 * rows / np.sqrt(12 * 8)
@@ -61,9 +62,31 @@ def test_rows_of_a_batch_come_from_the_whole_file(dense_file) -> None:
 
 def test_order_depends_on_seed_and_epoch_alone(dense_file) -> None:
     with Vectors(dense_file(numbered(500))) as vectors:
-        first, again, other = (torch.cat(list(islice(vectors.shuffled(50, seed), 20))) for seed in (1, 1, 2))
+        first, again, other = (torch.cat(list(islice(vectors.batches(50, seed), 20))) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other) and not torch.equal(first[:500], first[500:])
+
+
+@pytest.mark.parametrize("first", [1, 7, 24, 25, 61])
+def test_batches_can_be_had_from_any_number_on(dense_file, first: int) -> None:
+    with Vectors(dense_file(numbered(1003))) as vectors:
+        from_start = list(islice(vectors.batches(40, 3), first + 30))
+        later = list(islice(vectors.batches(40, 3, first), 30))
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(from_start[first:], later, strict=True))
+
+
+def test_a_large_file_is_read_with_bounded_memory(dense_file) -> None:
+    rows, size, batch = 200_000, 64, 100
+    path = dense_file(np.zeros((rows, size), np.float32))
+    with Vectors(path) as vectors:
+        next(vectors.batches(batch, 0))
+        tracemalloc.start()
+        for _ in islice(vectors.batches(batch, 0), 200):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    # Two pools of 8 batches, a batch and what HDF5 keeps, where the file has 2000 batches.
+    assert peak < 40 * batch * size * 4
 
 
 def test_unfinished_file_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mfr.params import GenerateSynthetic
-from mfr.synthetic import codes, draw_without_replacement, groups, true_features
+from mfr.seeds import stream_seed
+from mfr.synthetic import codes, combine, groups, true_features
 
 
 def settings(**changes: object) -> GenerateSynthetic:
@@ -13,8 +14,7 @@ def settings(**changes: object) -> GenerateSynthetic:
 
 
 def draw(chosen: GenerateSynthetic, rows: int, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
-    blocks = list(codes(chosen, split, rows))
-    return np.concatenate([active for active, _ in blocks]), np.concatenate([coefficients for _, coefficients in blocks])
+    return codes(chosen, stream_seed(f"vectors {split}", chosen.seed), 0, rows)
 
 
 def inclusion(weights: np.ndarray, count: int) -> np.ndarray:
@@ -41,24 +41,16 @@ def test_every_feature_belongs_to_one_group_of_nearly_equal_size() -> None:
     assert sorted({len(group) for group in members}) == [42, 43]
 
 
-def test_draws_follow_the_probabilities_of_successive_sampling() -> None:
-    weights = 0.7 ** np.arange(5)
-    rows = 100_000
-    drawn = draw_without_replacement(np.random.default_rng(0), np.log(weights), rows, 2)
-    assert (drawn[:, 0] != drawn[:, 1]).all()
-    frequency = np.bincount(drawn.flatten(), minlength=5) / rows
-    expected = inclusion(weights, 2)
-    assert np.abs(frequency - expected).max() < 4.5 * np.sqrt(0.25 / rows)
-
-
-def test_frequencies_of_features_and_pairs_in_every_group() -> None:
-    chosen = settings(features=12, groups=2, decay=0.7)
+@pytest.mark.parametrize("decay", [0.7, 1.0])
+def test_frequencies_of_features_and_pairs_in_every_group(decay: float) -> None:
+    chosen = settings(features=12, groups=2, decay=decay)
     rows = 60_000
     active, _ = draw(chosen, rows)
     assert active.shape == (rows, 6)
     indicator = np.zeros((rows, 12))
     np.put_along_axis(indicator, active.astype(int), 1, axis=1)
-    within = inclusion(0.7 ** np.arange(6), 3)
+    assert (indicator.sum(axis=1) == 6).all()
+    within = inclusion(decay ** np.arange(6), 3)
     expected = np.concatenate([within, within])
     assert np.abs(indicator.mean(axis=0) - expected).max() < 4.5 * np.sqrt(0.25 / rows)
     # Features of different groups are active independently; within a group they compete.
@@ -91,7 +83,17 @@ def test_splits_differ_and_repeat() -> None:
     assert np.array_equal(train, again) and not np.array_equal(train, heldout)
 
 
-def test_more_rows_begin_with_the_same_whole_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfr.synthetic.ROWS_A_BLOCK", 100)
-    few, many = draw(settings(), 200), draw(settings(), 350)
-    assert len(many[0]) == 350 and np.array_equal(few[0], many[0][:200]) and np.array_equal(few[1], many[1][:200])
+def test_any_part_of_a_stream_can_be_drawn_by_itself() -> None:
+    whole, part = codes(settings(), 5, 0, 300), codes(settings(), 5, 120, 50)
+    assert all(np.array_equal(ours[120:170], theirs) for ours, theirs in zip(whole, part))
+    rows = np.concatenate(whole, axis=1)
+    assert len(np.unique(rows, axis=0)) == 300
+
+
+def test_vectors_are_sums_of_features() -> None:
+    chosen = settings()
+    features = true_features(chosen)
+    active, coefficients = draw(chosen, 40)
+    dense = np.zeros((40, 60), np.float32)
+    np.put_along_axis(dense, active.astype(int), coefficients, axis=1)
+    assert np.allclose(combine(features, active, coefficients), dense @ features, atol=1e-5)

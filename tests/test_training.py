@@ -1,3 +1,5 @@
+import signal
+import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -8,12 +10,13 @@ import torch
 
 from mfr import checkpoint
 from mfr.errors import UserError
-from mfr.matching import partners
-from mfr.mutual import activity, unevenness, warmup
-from mfr.params import Method, Penalty, Reinitialise, Train
+from mfr.interruption import Interrupted
+from mfr.mutual import match, unevenness, warmup
+from mfr.params import GenerateSynthetic, Method, Penalty, Reinitialise, Train
 from mfr.sae import Ensemble, encode, random_features
 from mfr.store import Vectors
 from mfr.training import Saving, Trainer
+from stages import generate_synthetic
 from tests.dense import dense_loss, dense_penalty
 
 CPU = torch.device("cpu")
@@ -43,8 +46,8 @@ def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: P
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, chosen, METHODS[method], 7, CPU)
         start = Ensemble.random(chosen.k, chosen.hidden, 10, "topk", 7)
-        trained = trainer.run(saving(tmp_path), 1e9)
-        batches = list(islice(vectors.shuffled(chosen.batch, 7), chosen.steps))
+        trained = trainer.run(saving(tmp_path))
+        batches = list(islice(vectors.batches(chosen.batch, 7), chosen.steps))
 
     W, b = start.W.clone().requires_grad_(), start.b.clone().requires_grad_()
     optimizer = torch.optim.AdamW([W, b], lr=chosen.learning_rate, weight_decay=chosen.weight_decay, fused=False)
@@ -55,8 +58,7 @@ def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: P
         loss = torch.stack(losses).sum()
         if method == "mfr":
             if step % PENALTY.refresh == 0:
-                trainer.mutual.match(W.detach())
-                partners = list(trainer.mutual.partners)
+                partners = list(match(W.detach(), "hungarian", 0.0).partners)
             penalty = dense_penalty(W, partners)
             if step == 0:
                 weight = 0.5 * torch.stack(losses).mean().item() / penalty.item()
@@ -78,8 +80,8 @@ class CutOffVectors(Vectors):
 
     left = 0
 
-    def shuffled(self, batch: int, seed: int) -> Iterator[torch.Tensor]:
-        yield from islice(super().shuffled(batch, seed), self.left)
+    def batches(self, batch: int, seed: int, first: int = 0) -> Iterator[torch.Tensor]:
+        yield from islice(super().batches(batch, seed, first), self.left - first)
         raise CutOffError
 
 
@@ -87,15 +89,15 @@ class CutOffVectors(Vectors):
 def test_a_run_cut_off_at_any_step_ends_bit_identical(data: Path, tmp_path: Path, method: str) -> None:
     with Vectors(data) as vectors:
         whole = Trainer(vectors, settings(), METHODS[method], 0, CPU)
-        expected = whole.run(saving(tmp_path / "whole"), 1e9)
+        expected = whole.run(saving(tmp_path / "whole"))
     for cut in (1, 6, 13, 19):
         place = saving(tmp_path / str(cut), every_s=0)
         with CutOffVectors(data) as dying, pytest.raises(CutOffError):
             dying.left = cut
-            Trainer(dying, settings(), METHODS[method], 0, CPU).run(place, 1e9)
+            Trainer(dying, settings(), METHODS[method], 0, CPU).run(place)
         with Vectors(data) as vectors:
             resumed = Trainer(vectors, settings(), METHODS[method], 0, CPU)
-            ended = resumed.run(place, 1e9)
+            ended = resumed.run(place)
         assert torch.equal(ended.W, expected.W) and torch.equal(ended.b, expected.b)
         assert resumed.progress == whole.progress
 
@@ -113,7 +115,7 @@ def test_penalty_draws_features_together(data: Path, tmp_path: Path) -> None:
     strong = Method(penalty=PENALTY.model_copy(update={"alpha_factor": 50.0, "warmup": 0}))
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(steps=40), strong, 0, CPU)
-        trainer.run(saving(tmp_path), 1e9)
+        trainer.run(saving(tmp_path))
     penalties = [row.penalty for row in trainer.progress.curves]
     assert penalties[-1] < 0.5 * penalties[0]
 
@@ -121,9 +123,10 @@ def test_penalty_draws_features_together(data: Path, tmp_path: Path) -> None:
 def test_uneven_saes_start_anew_from_fresh_weights_at_checks_only(data: Path) -> None:
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(), Method(reinitialise=REINIT), 0, CPU)
-        for step, x in enumerate(islice(vectors.shuffled(32, 0), 15), start=1):
+        for step, x in enumerate(islice(vectors.batches(32, 0), 15), start=1):
             before = list(trainer.progress.reinits)
-            shares = [activity(encode(x, trainer.saes.W[i], trainer.saes.b[i], k, "topk")[1], 24) for i, k in enumerate((3, 5))]
+            active = [encode(x, trainer.saes.W[i], trainer.saes.b[i], k, "topk")[1].flatten() for i, k in enumerate((3, 5))]
+            shares = [indices.bincount(minlength=24) / 32 for indices in active]
             trainer.step(x)
             for sae, k in enumerate((3, 5)):
                 due = step in (3, 6, 9) and before[sae] < 2 and unevenness(shares[sae], k, "absolute") > REINIT.threshold
@@ -139,7 +142,7 @@ def test_an_sae_that_starts_anew_trains_like_one_with_a_fresh_optimizer(data: Pa
     rule = REINIT.model_copy(update={"threshold": 1e-6, "check_every": 3, "check_steps": 3})
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(), Method(reinitialise=rule), 0, CPU)
-        batches = list(islice(vectors.shuffled(32, 0), 8))
+        batches = list(islice(vectors.batches(32, 0), 8))
     for x in batches[:3]:
         trainer.step(x)
     W, b = random_features(24, 10, 0, 1, 1).requires_grad_(), torch.zeros(24, requires_grad=True)
@@ -157,34 +160,114 @@ def test_an_sae_that_starts_anew_gets_partners_anew(data: Path) -> None:
     rule = REINIT.model_copy(update={"threshold": 1e-6})
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(), Method(penalty=PENALTY, reinitialise=rule), 0, CPU)
-        for x in islice(vectors.shuffled(32, 0), 3):
+        for x in islice(vectors.batches(32, 0), 3):
             trainer.step(x)
-    assert trainer.progress.reinits == [1, 1]
-    assert torch.equal(trainer.mutual.partners[0], partners(trainer.saes.W[0], trainer.saes.W[1], "hungarian"))
+        assert trainer.progress.reinits == [1, 1]
+        anew = trainer.saes.W.clone()
+        trainer.step(x)
+    assert torch.equal(trainer.matches.partners[0], match(anew, "hungarian", 0.0).partners[0])
 
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_nan_stops_with_step_and_sae(data: Path, tmp_path: Path, method: str) -> None:
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(log_every=10), METHODS[method], 0, CPU)
-        for x in islice(vectors.shuffled(32, 0), 5):
+        for x in islice(vectors.batches(32, 0), 5):
             trainer.step(x)
         trainer.saes.b[1, 3] = float("nan")
         with pytest.raises(UserError, match=r"at step 6 the loss of SAE 1 \(k = 5\) is nan"):
-            for x in islice(vectors.shuffled(32, 0), 5, 10):
+            for x in islice(vectors.batches(32, 0), 5, 10):
                 trainer.step(x)
 
 
 def test_a_checkpoint_that_is_cut_short_or_foreign_is_refused(data: Path, tmp_path: Path, capfd) -> None:
     place = saving(tmp_path, every_s=0)
     with Vectors(data) as vectors:
-        Trainer(vectors, settings(steps=5), Method(), 0, CPU).run(place, 1e9)
+        Trainer(vectors, settings(steps=5), Method(), 0, CPU).run(place)
         with pytest.raises(UserError, match="other parameters or inputs"):
             checkpoint.load(place.path, "another key")
         place.path.write_bytes(place.path.read_bytes()[:200])
         with pytest.raises(UserError, match="not a whole checkpoint"):
             checkpoint.load(place.path, "key")
-        anew = Trainer(vectors, settings(), Method(), 0, CPU).run(place, 1e9)
-        expected = Trainer(vectors, settings(), Method(), 0, CPU).run(saving(tmp_path / "other"), 1e9)
+        anew = Trainer(vectors, settings(), Method(), 0, CPU).run(place)
+        expected = Trainer(vectors, settings(), Method(), 0, CPU).run(saving(tmp_path / "other"))
     assert "starting anew" in capfd.readouterr().err
     assert torch.equal(anew.W, expected.W)
+
+
+def test_a_run_from_drawn_vectors_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn = GenerateSynthetic(dimension=10, features=24, groups=4, train_rows=None, heldout_rows=5)
+    generate_synthetic.run(drawn, tmp_path / "train.h5", tmp_path / "heldout.h5")
+    with Vectors(tmp_path / "train.h5") as vectors:
+        expected = Trainer(vectors, settings(), METHODS["mfr"], 0, CPU).run(saving(tmp_path))
+        with CutOffVectors(tmp_path / "train.h5") as dying, pytest.raises(CutOffError):
+            dying.left = 7
+            Trainer(dying, settings(), METHODS["mfr"], 0, CPU).run(saving(tmp_path / "cut", every_s=0))
+        ended = Trainer(vectors, settings(), METHODS["mfr"], 0, CPU).run(saving(tmp_path / "cut"))
+    assert torch.equal(ended.W, expected.W)
+
+
+def test_checkpoints_come_every_so_many_steps(data: Path, tmp_path: Path) -> None:
+    place = Saving(tmp_path / "run.safetensors", "key", every_s=1e9, every_steps=6)
+    with CutOffVectors(data) as dying, pytest.raises(CutOffError):
+        dying.left = 16
+        Trainer(dying, settings(), Method(), 0, CPU).run(place)
+    assert checkpoint.load(place.path, "key")[1].step == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("method", ["baseline", "mfr"])
+def test_a_signal_saves_and_the_run_goes_on_exactly(data: Path, tmp_path: Path, number: int, method: str) -> None:
+    class Signalled(Vectors):
+        """Vectors during whose eleventh batch a signal comes."""
+
+        def batches(self, batch: int, seed: int, first: int = 0) -> Iterator[torch.Tensor]:
+            for index, x in enumerate(super().batches(batch, seed, first)):
+                if index == 10:
+                    signal.pthread_kill(threading.main_thread().ident, number)
+                yield x
+
+    with Signalled(data) as vectors:
+        stopped = Trainer(vectors, settings(steps=400), METHODS[method], 0, CPU)
+        with pytest.raises(Interrupted, match=rf"{signal.Signals(number).name}: saved at step \d+ of 400"):
+            stopped.run(saving(tmp_path))
+    assert 0 < stopped.progress.step < 400
+    with Vectors(data) as vectors:
+        resumed = Trainer(vectors, settings(steps=400), METHODS[method], 0, CPU)
+        ended = resumed.run(saving(tmp_path))
+        expected = Trainer(vectors, settings(steps=400), METHODS[method], 0, CPU).run(saving(tmp_path / "whole"))
+    assert torch.equal(ended.W, expected.W) and torch.equal(ended.b, expected.b)
+
+
+def test_an_exploding_loss_is_named_before_it_is_infinite(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with Vectors(data) as vectors:
+        trainer = Trainer(vectors, settings(learning_rate=1e6, weight_decay=1e-5), Method(), 0, CPU)
+        for x in islice(vectors.batches(32, 0), 12):
+            trainer.step(x)
+    lines = [line for line in capfd.readouterr().err.splitlines() if "explodes" in line]
+    assert len(lines) == 2 and "the loss of SAE 0 (k = 3)" in lines[0] and "over 1000 times its first" in lines[0]
+
+
+@pytest.mark.parametrize("matching", ["hungarian", "max"])
+def test_the_curves_tell_what_stale_partners_lost(data: Path, tmp_path: Path, matching: str) -> None:
+    method = Method(penalty=PENALTY.model_copy(update={"matching": matching, "refresh": 4}))
+    with Vectors(data) as vectors:
+        trainer = Trainer(vectors, settings(log_every=1, learning_rate=0.05), method, 0, CPU)
+        trainer.run(saving(tmp_path))
+    stale = {row.step: row.stale for row in trainer.progress.curves}
+    assert all(stale[step] == 0 for step in range(1, 5)) and max(stale.values()) > 1e-4 and min(stale.values()) > -1e-6
+    assert all(stale[step] == stale[step + 3] for step in (5, 9, 13, 17))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_training_on_a_gpu_is_near_that_on_the_cpu_and_waits_at_logs_alone(data: Path) -> None:
+    with Vectors(data) as vectors:
+        cpu, gpu = (Trainer(vectors, settings(log_every=50), METHODS["mfr"], 0, torch.device(name)) for name in ("cpu", "cuda"))
+        for step, x in enumerate(islice(vectors.batches(32, 0), 20)):
+            cpu.step(x)
+            there = x.cuda()
+            torch.cuda.set_sync_debug_mode("default" if step % PENALTY.refresh == 0 else "error")
+            gpu.step(there)
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.allclose(cpu.saes.W, gpu.saes.W.cpu(), atol=1e-3)

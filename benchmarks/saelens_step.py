@@ -1,0 +1,45 @@
+"""SAELens' TopK training step, timed on demand: it runs in an environment of its own, since its dependencies clash with ours.
+
+Each line on standard input asks for one step of all SAEs; the answer is a line with its seconds.
+"""
+
+import argparse
+import sys
+import time
+
+import numpy as np
+import torch
+from sae_lens.config import SAETrainerConfig
+from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
+from sae_lens.training.sae_trainer import SAETrainer
+
+STEPS = 100_000
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hidden", type=int, required=True)
+    parser.add_argument("--k", type=int, nargs="+", required=True)
+    parser.add_argument("--vectors", required=True, help="a batch (B, d) as .npy")
+    parser.add_argument("--threads", type=int, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    x = torch.from_numpy(np.load(arguments.vectors))
+    trainers = [_trainer(x.shape[1], arguments.hidden, k, len(x)) for k in arguments.k]
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        for trainer in trainers:
+            trainer._train_step(sae=trainer.sae, sae_in=x)
+            trainer.n_training_steps += 1
+        print(time.perf_counter() - started, flush=True)
+
+
+def _trainer(size: int, hidden: int, k: int, batch: int) -> SAETrainer:
+    sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=size, d_sae=hidden, k=k))
+    settings = SAETrainerConfig(total_training_samples=STEPS * batch, train_batch_size_samples=batch, lr=1e-3, lr_end=1e-3)
+    return SAETrainer(cfg=settings, sae=sae, data_provider=iter([]))
+
+
+if __name__ == "__main__":
+    main()

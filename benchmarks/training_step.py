@@ -1,0 +1,258 @@
+"""What a training step costs, against its encoder's matrix product, plain autograd and SAELens, in one interleaved run.
+
+Every round times some steps of each; a figure is the ratio of the smallest times, or of
+the medians for the reading. The shapes are the paper's: S synthetic vectors, G GPT-2 Small's first MLP, E EEG with two of its
+five SAEs.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+
+import stages  # noqa: F401  (sets how long waiting threads spin, as in a run)
+from mfr.devices import limit_threads, resolve_device
+from mfr.mutual import match
+from mfr.params import GenerateSynthetic, Method, Penalty, Train
+from mfr.store import Vectors, VectorWriter
+from mfr.synthetic import active_features, codes, combine, true_features
+from mfr.training import Trainer
+
+SAELENS = Path(".venv-saelens/bin/python")
+PENALTY = Penalty(matching="hungarian", alpha="balanced", alpha_factor=0.1, warmup=100, refresh=50)
+MFR = Method(penalty=PENALTY)
+REFRESHES = 10
+MEMORY_STEPS = 60
+STEPS_A_ROUND = 3
+
+
+class Shape(BaseModel):
+    """One of the paper's trainings: d, its training, and whether its vectors are drawn as they are used or read from a file."""
+
+    size: int
+    train: Train
+    drawn: bool
+
+
+def _train(hidden: int, k: list[int], batch: int, rate: float) -> Train:
+    return Train(hidden=hidden, k=k, batch=batch, steps=1_000_000, learning_rate=rate)
+
+
+SHAPES = {
+    "S": Shape(size=256, train=_train(512, [36, 36], 10_000, 0.01), drawn=True),
+    "G": Shape(size=768, train=_train(3072, [6, 12, 18, 24, 30], 500, 0.001), drawn=False),
+    "E": Shape(size=4096, train=_train(4096, [12, 60], 1024, 0.001), drawn=False),
+}
+
+
+class Figures(BaseModel):
+    """Ratios of times, of one shape; the *_ms are milliseconds a step, the matching's spread over the steps between two.
+
+    data_share is what reading adds to a step, as a share of it. peak_rss_mb is what a training process with MFR takes beyond
+    the imported libraries. first_matching_s is paid once a run.
+    """
+
+    shape: str
+    device: str
+    threads: int
+    rounds: int
+    baseline_over_gemm: float
+    mfr_over_baseline: float
+    dense_over_baseline: float
+    saelens_over_baseline: float | None
+    data_share: float
+    peak_rss_mb: float
+    gemm_ms: float
+    baseline_ms: float
+    mfr_ms: float
+    matching_ms: float
+    dense_ms: float
+    saelens_ms: float | None
+    first_matching_s: float
+
+
+def measure(name: str, rounds: int, threads: int) -> Figures:
+    """Time one shape."""
+    shape, device = SHAPES[name], resolve_device("auto")
+    limit_threads(threads)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        vectors = stack.enter_context(Vectors(_file(shape, Path(folder))))
+        peak = get_context("spawn").Pool(1).apply(peak_rss_mb, (shape, vectors.path, threads))
+        baseline, mfr = (Trainer(vectors, shape.train, method, 0, device) for method in (Method(), MFR))
+        batches = stack.enter_context(closing(baseline.batches(0)))
+        x = next(batches).to(device)
+        np.save(Path(folder) / "batch.npy", x.cpu().numpy())
+        first_matching_s = _seconds(lambda: mfr.step(x), device)
+        steps: dict[str, Callable[[], object]] = {
+            "gemm": _gemm(shape, baseline, x),
+            "baseline": lambda: baseline.step(x),
+            "fed": lambda: baseline.step(next(batches).to(device)),
+            "mfr": lambda: _between_matchings(mfr, x),
+            "dense": _dense(shape, baseline, x),
+        }
+        times: dict[str, list[float]] = {step: [] for step in steps}
+        for run in steps.values():
+            run()
+        saelens = stack.enter_context(_saelens(shape, Path(folder) / "batch.npy", threads)) if SAELENS.exists() else None
+        if saelens:
+            times["saelens"] = []
+        for round_ in range(rounds):
+            for step, run in steps.items():
+                times[step] += [_seconds(run, device) for _ in range(STEPS_A_ROUND)]
+            if saelens:
+                times["saelens"].append(saelens())
+            print(f"shape {name}: round {round_ + 1} of {rounds}", file=sys.stderr, flush=True)
+        least = {step: 1000 * min(seconds) for step, seconds in times.items()}
+        matching = 1000 * _matching_s(mfr, x, device) / PENALTY.refresh
+    mfr_ms = least["mfr"] + matching
+    return Figures(
+        shape=name,
+        device=str(device),
+        threads=threads,
+        rounds=rounds,
+        baseline_over_gemm=least["baseline"] / least["gemm"],
+        mfr_over_baseline=mfr_ms / least["baseline"],
+        dense_over_baseline=least["dense"] / least["baseline"],
+        saelens_over_baseline=least["saelens"] / least["baseline"] if saelens else None,
+        data_share=float(np.median(times["fed"]) / np.median(times["baseline"]) - 1),
+        peak_rss_mb=peak,
+        gemm_ms=least["gemm"],
+        baseline_ms=least["baseline"],
+        mfr_ms=mfr_ms,
+        matching_ms=matching,
+        dense_ms=least["dense"],
+        saelens_ms=least.get("saelens"),
+        first_matching_s=first_matching_s,
+    )
+
+
+def _seconds(run: Callable[[], object], device: torch.device) -> float:
+    started = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _file(shape: Shape, folder: Path) -> Path:
+    """Vectors with twice as many known features as latents: drawn, or 40 batches of them on disk."""
+    settings = GenerateSynthetic(dimension=shape.size, features=2 * shape.train.hidden, train_rows=None, heldout_rows=1)
+    path = folder / "vectors.h5"
+    if shape.drawn:
+        active = ((active_features(settings),), "uint16")
+        with VectorWriter(path, "synthetic", {"active": active, "coefficients": (active[0], "float32")}) as writer:
+            writer.attach("features", true_features(settings))
+            writer.describe("drawn", settings.model_dump_json())
+        return path
+    features = true_features(settings)
+    with VectorWriter(path, "synthetic", {"vectors": ((shape.size,), "float16")}) as writer:
+        for batch in range(40):
+            rows = combine(features, *codes(settings, 0, batch * shape.train.batch, shape.train.batch))
+            writer.append(vectors=rows.astype(np.float16))
+    return path
+
+
+def _gemm(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
+    out = torch.empty(len(x), shape.train.hidden, device=x.device)
+    return lambda: [torch.addmm(b, x, W.T, out=out) for W, b in trainer.parameters]
+
+
+def _dense(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
+    """The same SAEs with a dense latent matrix, autograd and fused AdamW."""
+    W, b = (torch.nn.Parameter(tensor.clone()) for tensor in (trainer.saes.W, trainer.saes.b))
+    optimizer = torch.optim.AdamW([W, b], lr=shape.train.learning_rate, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        for i, k in enumerate(shape.train.k):
+            pre = x @ W[i].T + b[i]
+            top = pre.topk(k, dim=1, sorted=False)
+            z = torch.zeros_like(pre).scatter(1, top.indices, top.values)
+            (z @ torch.nn.functional.normalize(W[i], dim=1) - x).square().mean().backward()
+        optimizer.step()
+
+    return step
+
+
+def _between_matchings(trainer: Trainer, x: torch.Tensor) -> None:
+    if trainer.progress.step % PENALTY.refresh == 0:
+        trainer.progress.step += 1
+    trainer.step(x)
+
+
+def _matching_s(trainer: Trainer, x: torch.Tensor, device: torch.device) -> float:
+    """Mean seconds of a matching over one turn of all pairs, with a step between two."""
+    seconds, matches = [], trainer.matches
+    for _ in range(REFRESHES):
+        _between_matchings(trainer, x)
+        started = time.perf_counter()
+        matches = match(trainer.saes.W, PENALTY.matching, PENALTY.max_gap, matches)
+        seconds.append(time.perf_counter() - started)
+    return float(np.mean(seconds))
+
+
+@contextmanager
+def _saelens(shape: Shape, batch: Path, threads: int) -> Iterator[Callable[[], float]]:
+    command = [str(SAELENS), "-m", "benchmarks.saelens_step", "--vectors", str(batch), "--hidden", str(shape.train.hidden)]
+    command += ["--threads", str(threads), "--k", *map(str, shape.train.k)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        asking, answers = process.stdin, process.stdout
+        assert asking and answers
+
+        def step() -> float:
+            print("step", file=asking, flush=True)
+            return float(answers.readline())
+
+        step()
+        yield step
+        asking.close()
+
+
+def peak_rss_mb(shape: Shape, path: Path, threads: int) -> float:
+    """Megabytes that training with MFR takes beyond the imported libraries; in a process of its own."""
+    limit_threads(threads)
+    before = _highest_rss_kb()
+    with Vectors(path) as vectors:
+        trainer = Trainer(vectors, shape.train, MFR, 0, resolve_device("auto"))
+        with closing(trainer.batches(0)) as batches:
+            for x in islice(batches, MEMORY_STEPS):
+                trainer.step(x.to(trainer.device))
+    return (_highest_rss_kb() - before) / 1024
+
+
+def _highest_rss_kb() -> int:
+    # Unlike getrusage's, this is not the parent's at first.
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__)
+    parser.add_argument("--shape", choices=SHAPES, required=True)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    figures = measure(arguments.shape, arguments.rounds, arguments.threads)
+    if arguments.json:
+        print(json.dumps(figures.model_dump(), indent=2))
+    else:
+        for name, value in figures:
+            print(f"{name:24}{value:.3g}" if isinstance(value, float) else f"{name:24}{value}")
+
+
+if __name__ == "__main__":
+    main()

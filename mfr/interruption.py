@@ -1,0 +1,51 @@
+"""Stop in good order when the process is told to end."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(Exception):  # noqa: N818
+    """SIGTERM or SIGINT came; the message tells what was saved."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+class Interruption:
+    """Turns SIGTERM and SIGINT into `Interrupted`, at once or at the end of a `deferred` block; a context manager."""
+
+    def __init__(self) -> None:
+        self._deferring = False
+        self._pending: int | None = None
+
+    def __enter__(self) -> "Interruption":
+        self._earlier = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """A block that is finished before a signal has its effect: what it changes belongs together."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+        number, self._pending = self._pending, None
+        if number is not None:
+            raise self._interrupted(number)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self._deferring:
+            raise self._interrupted(number)
+        self._pending = number
+
+    @staticmethod
+    def _interrupted(number: int) -> Interrupted:
+        return Interrupted(f"stopped by {signal.Signals(number).name}", number)

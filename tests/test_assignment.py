@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from mfr.assignment import follow, renew, solve
+from mfr.matching import hungarian
+
+
+def unit(features: torch.Tensor) -> torch.Tensor:
+    return features / features.norm(dim=1, keepdim=True)
+
+
+def dictionaries(h: int, d: int) -> tuple[torch.Tensor, torch.Tensor, torch.Generator]:
+    """Two noisy choices of h of 2 h features: half of them have a likeness on the other side."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2 * h, d, generator=generator)
+    A, B = (features[torch.randperm(2 * h, generator=generator)[:h]] for _ in range(2))
+    A, B = (unit(chosen + 0.5 * torch.randn(h, d, generator=generator)) for chosen in (A, B))
+    return A, B, generator
+
+
+def best(A: torch.Tensor, B: torch.Tensor) -> float:
+    similarity = A @ B.T
+    return similarity[hungarian(similarity)].mean().item()
+
+
+def mean_cosine(A: torch.Tensor, B: torch.Tensor, partners: torch.Tensor) -> float:
+    assert sorted(partners.tolist()) == list(range(len(A)))
+    return (A * B[partners]).sum(dim=1).mean().item()
+
+
+def test_solve_is_the_best_assignment_and_a_permutation_is_undone() -> None:
+    A, B, generator = dictionaries(80, 12)
+    assert mean_cosine(A, B, solve(A, B).partners) == pytest.approx(best(A, B), abs=1e-6)
+    order = torch.randperm(80, generator=generator)
+    assert torch.equal(A[order][solve(A, A[order]).partners], A)
+
+
+def test_following_stays_near_the_best_while_features_drift() -> None:
+    A, B, generator = dictionaries(300, 40)
+    assignment = solve(A, B)
+    lost = []
+    for number in range(1, 31):
+        A = unit(A + 0.02 * torch.randn(A.shape, generator=generator))
+        B = unit(B + 0.02 * torch.randn(B.shape, generator=generator))
+        assignment = follow(assignment, A, B) if number % 10 else renew(assignment, A, B, 1.0)
+        lost.append(best(A, B) - mean_cosine(A, B, assignment.partners))
+        if number % 10 == 0:
+            assert -1e-6 < lost[-1] <= assignment.gap + 1e-6
+    assert max(lost) < 2e-3 and sum(lost) / 30 < 5e-4
+
+
+def test_a_gap_that_is_too_large_is_repaired_by_an_exact_solution() -> None:
+    A, B, generator = dictionaries(200, 20)
+    assignment = solve(A, B)
+    other = unit(torch.randn(B.shape, generator=generator))
+    left = renew(assignment, A, other, 1.0)
+    repaired = renew(assignment, A, other, 1e-9)
+    assert best(A, other) - mean_cosine(A, other, left.partners) <= left.gap + 1e-6 and left.gap > 1e-4
+    assert mean_cosine(A, other, repaired.partners) == pytest.approx(best(A, other), abs=1e-6) and repaired.gap == 0

@@ -1,0 +1,33 @@
+import os
+import pty
+import subprocess
+import sys
+
+LINES = """
+import time
+from mfr.progress import Ticker
+with Ticker({log_s}) as tell:
+    for number in range(6):
+        time.sleep(0.05)
+        tell(f"line {{number}}" + " " * number)
+print("after", file=__import__("sys").stderr)
+"""
+
+
+def test_no_terminal_is_quiet_unless_a_log_is_asked_for() -> None:
+    quiet, told = (
+        subprocess.run([sys.executable, "-c", LINES.format(log_s=log_s)], capture_output=True, text=True).stderr
+        for log_s in (None, 0.01)
+    )
+    assert quiet == "after\n"
+    assert told.splitlines() == [f"line {number}" + " " * number for number in range(6)] + ["after"]
+
+
+def test_a_terminal_shows_one_line_that_is_rewritten() -> None:
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", LINES.format(log_s=None)], stderr=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert shown.startswith("\rline") and shown.endswith("\r\nafter\r\n")
+    assert shown.count("\n") == 2
