@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-import stages  # noqa: F401  (sets how long waiting threads spin, as in a run)
 from mfr.devices import limit_threads, resolve_device
 from mfr.mutual import match
 from mfr.params import GenerateSynthetic, Method, Penalty, Train

@@ -1,6 +1,7 @@
 """Where tensors live and how many threads compute."""
 
-import numba
+import os
+
 import torch
 
 from mfr.errors import UserError
@@ -18,10 +19,8 @@ def resolve_device(name: str) -> torch.device:
 
 
 def limit_threads(n: int) -> None:
-    """Let torch and compiled loops compute with `n` threads, or as many as there are cores."""
-    n = min(n, numba.config.NUMBA_NUM_THREADS)
-    torch.set_num_threads(n)
-    numba.set_num_threads(n)
+    """Let torch and compiled loops compute with `n` threads, or as many as this process has cores."""
+    torch.set_num_threads(min(n, len(os.sched_getaffinity(0))))
 
 
 def allow_tf32(allowed: bool) -> None:

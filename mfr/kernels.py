@@ -6,15 +6,13 @@ Each sum is the work of one thread, in a fixed order: the number of threads chan
 
 import numpy as np
 import torch
-from numba import get_num_threads, njit, prange
+from numba import njit
 
-from mfr.loops import REORDER, add_rows
+from mfr.loops import INLINED, REORDER, add_rows, even_bounds, side_by_side
 from mfr.mutual import Links
 from mfr.sae import Activation, Precision, Step, preactivations
 
-ENCODED_ROWS = 1024
-PART_ROWS = 32
-PART_LATENTS = 64
+ENCODED_ROWS = 2560
 # A row up to this length is searched whole, a longer one by the maxima of this many groups, or 4 for each of the k.
 WHOLE = 1024
 GROUPS = 256
@@ -44,14 +42,16 @@ def loss_and_gradients(
         block = slice(start, start + ENCODED_ROWS)
         pre = preactivations(x[block], W, b, precision, out=buffer[: len(x[block])])
         written = [part[block] for part in (g, a, d_values, indices, losses)]
-        _forward(*_arrays(pre, x[block], W, norm), activation == "topk_relu", 2 / x.numel(), *_arrays(*written))
+        settings = (activation == "topk_relu", 2 / x.numel())
+        side_by_side(_forward, even_bounds(len(pre)), *_arrays(pre, x[block], W, norm), *settings, *_arrays(*written))
 
     most_blocks = max(1, rows * k // (BLOCK_PAIRS * hidden))
     block_rows = -(-rows // min(most_blocks, -(-2 * x.nbytes // BLOCK_BYTES)))
     starts, pairs = _by_latent(indices.numpy(), hidden, block_rows)
     work = starts[:, 0] + 4 * np.arange(hidden + 1)
-    shares = np.searchsorted(work, np.linspace(0, work[-1], get_num_threads() + 1))
-    _backward(*_arrays(x, g, W, norm, a.flatten(), d_values.flatten()), k, starts, pairs, shares, *_arrays(d_W, d_b))
+    shares = np.searchsorted(work, even_bounds(work[-1])).tolist()
+    pairwise = _arrays(a.flatten(), d_values.flatten())
+    side_by_side(_backward, shares, *_arrays(x, g, W, norm), *pairwise, k, starts, pairs, *_arrays(d_W, d_b))
     return Step(losses.sum() / x.numel(), torch.from_numpy(np.diff(starts[:, 0])))
 
 
@@ -60,7 +60,7 @@ def pull(W: torch.Tensor, links: Links, weight: float, d_W: torch.Tensor) -> tor
     features, norm = W.view(-1, W.shape[2]), W.norm(dim=2).flatten()
     cosines = torch.empty(len(features))
     given, written = _arrays(features, norm, links.starts, links.partners), _arrays(d_W.view_as(features), cosines)
-    _pull(*given, weight * links.share, *written)
+    side_by_side(_pull, even_bounds(len(features)), *given, weight * links.share, *written)
     return 1 - cosines.sum() * (links.share / 2)
 
 
@@ -68,7 +68,7 @@ def _arrays(*tensors: torch.Tensor) -> list[np.ndarray]:
     return [tensor.detach().numpy() for tensor in tensors]
 
 
-@njit(cache=True, fastmath=REORDER)
+@njit(cache=True, fastmath={"nnan", "nsz"})
 def _threshold(values, count, k, slack):
     """A value that at least k and, ties aside, at most k + slack of the first `count` values reach."""
     low, high = values[0], values[0]
@@ -89,7 +89,7 @@ def _threshold(values, count, k, slack):
     return low
 
 
-@njit(cache=True, fastmath=REORDER)
+@njit(cache=True, fastmath={"reassoc"})
 def _select(row, k, maxima, candidates, near, values, indices):
     """Values and indices of the k largest of a row, the earlier ones where some are equal; NaN where the row has one."""
     h, groups = len(row), len(maxima)
@@ -129,7 +129,7 @@ def _select(row, k, maxima, candidates, near, values, indices):
             taken += 1
 
 
-@njit(cache=True, fastmath=REORDER)
+@njit(**INLINED)
 def _dots(g, W, latents, out):
     """out_j = ⟨g, W_{l_j}⟩, four features at a time."""
     j = 0
@@ -151,36 +151,34 @@ def _dots(g, W, latents, out):
         j += 1
 
 
-@njit(cache=True, fastmath=REORDER, parallel=True)
-def _forward(pre, x, W, norm, relu, scale, g, a, d_values, indices, losses):
-    """Per row: coefficients a, active latents, squared error, g = ∂loss/∂x̂ and ∂loss/∂v."""
-    rows, h = pre.shape
-    k, d = a.shape[1], x.shape[1]
+@njit(cache=True, fastmath=REORDER, nogil=True)
+def _forward(first, last, pre, x, W, norm, relu, scale, g, a, d_values, indices, losses):
+    """Rows first to last: coefficients a, active latents, squared error, g = ∂loss/∂x̂ and ∂loss/∂v."""
+    (k, d), h = (a.shape[1], x.shape[1]), len(W)
     scale, zero = np.float32(scale), np.float32(0)
-    for part in prange((rows + PART_ROWS - 1) // PART_ROWS):
-        maxima = np.empty(0 if h <= WHOLE else min(h, max(GROUPS, 4 * k)), np.float32)
-        candidates, near = np.empty(h + 1, np.int32), np.empty(h + 1, np.float32)
-        values = np.empty(k, np.float32)
-        for r in range(part * PART_ROWS, min(rows, (part + 1) * PART_ROWS)):
-            _select(pre[r], k, maxima, candidates, near, values, indices[r])
-            for j in range(k):
-                if relu:
-                    values[j] = max(values[j], zero)
-                a[r, j] = values[j] / norm[indices[r, j]]
-            for i in range(d):
-                g[r, i] = -x[r, i]
-            add_rows(g[r], W, indices[r], a[r])
-            square = zero
-            for i in range(d):
-                square += g[r, i] * g[r, i]
-                g[r, i] *= scale
-            losses[r] = square
-            _dots(g[r], W, indices[r], d_values[r])
-            for j in range(k):
-                d_values[r, j] = zero if relu and values[j] <= zero else d_values[r, j] / norm[indices[r, j]]
+    maxima = np.empty(0 if h <= WHOLE else min(h, max(GROUPS, 4 * k)), np.float32)
+    candidates, near = np.empty(h + 1, np.int32), np.empty(h + 1, np.float32)
+    values = np.empty(k, np.float32)
+    for r in range(first, last):
+        _select(pre[r], k, maxima, candidates, near, values, indices[r])
+        for j in range(k):
+            if relu:
+                values[j] = max(values[j], zero)
+            a[r, j] = values[j] / norm[indices[r, j]]
+        for i in range(d):
+            g[r, i] = -x[r, i]
+        add_rows(g[r], W, indices[r], a[r])
+        square = zero
+        for i in range(d):
+            square += g[r, i] * g[r, i]
+            g[r, i] *= scale
+        losses[r] = square
+        _dots(g[r], W, indices[r], d_values[r])
+        for j in range(k):
+            d_values[r, j] = zero if relu and values[j] <= zero else d_values[r, j] / norm[indices[r, j]]
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True)
 def _by_latent(indices, h, block_rows):
     """The pairs (row, place among its k) sorted by latent, and by blocks of rows within: where each begins, and the pairs.
 
@@ -189,7 +187,7 @@ def _by_latent(indices, h, block_rows):
     rows, k = indices.shape
     blocks = (rows + block_rows - 1) // block_rows
     starts = np.zeros((h + 1, blocks + 1), np.int32)
-    for block in prange(blocks):
+    for block in range(blocks):
         counts = np.zeros(h, np.int32)
         for r in range(block * block_rows, min(rows, (block + 1) * block_rows)):
             for j in range(k):
@@ -203,7 +201,7 @@ def _by_latent(indices, h, block_rows):
             begin += count
         starts[latent, blocks] = begin
     pairs = np.empty(rows * k, np.int32)
-    for block in prange(blocks):
+    for block in range(blocks):
         place = starts[:, block].copy()
         for r in range(block * block_rows, min(rows, (block + 1) * block_rows)):
             for j in range(k):
@@ -212,7 +210,7 @@ def _by_latent(indices, h, block_rows):
     return starts, pairs
 
 
-@njit(cache=True, fastmath=REORDER)
+@njit(**INLINED)
 def _add_pairs(out, x, g, a, d_values, pairs, k):
     """out += Σ a g_r + (∂loss/∂v) x_r over pairs, four at a time."""
     at = 0
@@ -234,41 +232,39 @@ def _add_pairs(out, x, g, a, d_values, pairs, k):
         at += 1
 
 
-@njit(cache=True, fastmath=REORDER, parallel=True)
-def _backward(x, g, W, norm, a, d_values, k, starts, pairs, shares, d_W, d_b):
-    """Per latent: ∂loss/∂W and ∂loss/∂b, block of rows after block of rows, so that these stay in a core's cache."""
+@njit(cache=True, fastmath=REORDER, nogil=True)
+def _backward(first, last, x, g, W, norm, a, d_values, k, starts, pairs, d_W, d_b):
+    """Latents first to last: ∂loss/∂W and ∂loss/∂b, block of rows after block of rows, so that these stay in a core's cache."""
     blocks = starts.shape[1] - 1
-    for share in prange(len(shares) - 1):
-        for latent in range(shares[share], shares[share + 1]):
-            bias = along = np.float32(0)
-            for at in range(starts[latent, 0], starts[latent, blocks]):
-                bias += d_values[pairs[at]]
-                along += d_values[pairs[at]] * a[pairs[at]]
-            d_b[latent] = bias
-            along /= norm[latent]
-            for i in range(W.shape[1]):
-                d_W[latent, i] = -along * W[latent, i]
-        for block in range(blocks):
-            for latent in range(shares[share], shares[share + 1]):
-                begin, end = starts[latent, block], starts[latent, block + 1]
-                _add_pairs(d_W[latent], x, g, a, d_values, pairs[begin:end], k)
+    for latent in range(first, last):
+        bias = along = np.float32(0)
+        for at in range(starts[latent, 0], starts[latent, blocks]):
+            bias += d_values[pairs[at]]
+            along += d_values[pairs[at]] * a[pairs[at]]
+        d_b[latent] = bias
+        along /= norm[latent]
+        for i in range(W.shape[1]):
+            d_W[latent, i] = -along * W[latent, i]
+    for block in range(blocks):
+        for latent in range(first, last):
+            begin, end = starts[latent, block], starts[latent, block + 1]
+            _add_pairs(d_W[latent], x, g, a, d_values, pairs[begin:end], k)
 
 
-@njit(cache=True, fastmath=REORDER, parallel=True)
-def _pull(W, norm, starts, partners, weight, d_W, cosines):
-    """Per latent: the sum of cosines with its partners, whose gradient times −weight is added to d_W."""
-    latents, d = W.shape
-    for part in prange((latents + PART_LATENTS - 1) // PART_LATENTS):
-        together = np.empty(d, np.float32)
-        for latent in range(part * PART_LATENTS, min(latents, (part + 1) * PART_LATENTS)):
-            near = partners[starts[latent] : starts[latent + 1]]
-            together[:] = 0
-            add_rows(together, W, near, np.float32(1) / norm[near])
-            along = np.float32(0)
-            for i in range(d):
-                along += together[i] * W[latent, i]
-            cosines[latent] = along / norm[latent]
-            across = np.float32(-weight) / norm[latent]
-            along *= np.float32(weight) / norm[latent] ** 3
-            for i in range(d):
-                d_W[latent, i] += across * together[i] + along * W[latent, i]
+@njit(cache=True, fastmath=REORDER, nogil=True)
+def _pull(first, last, W, norm, starts, partners, weight, d_W, cosines):
+    """Latents first to last: the sum of cosines with their partners, whose gradient times −weight is added to d_W."""
+    d = W.shape[1]
+    together = np.empty(d, np.float32)
+    for latent in range(first, last):
+        near = partners[starts[latent] : starts[latent + 1]]
+        together[:] = 0
+        add_rows(together, W, near, np.float32(1) / norm[near])
+        along = np.float32(0)
+        for i in range(d):
+            along += together[i] * W[latent, i]
+        cosines[latent] = along / norm[latent]
+        across = np.float32(-weight) / norm[latent]
+        along *= np.float32(weight) / norm[latent] ** 3
+        for i in range(d):
+            d_W[latent, i] += across * together[i] + along * W[latent, i]

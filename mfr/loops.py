@@ -1,13 +1,45 @@
-"""A sum of rows, compiled: what the SAE's decoder, its penalty and the synthetic vectors have in common."""
+"""Compiled loops: how they are run side by side, and the sum of rows that several of them need."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
+import torch
 from numba import njit
 
 # Sums may be reordered to be vectorised; NaN and infinity keep their meaning.
 REORDER = {"reassoc", "contract", "arcp", "nsz"}
+# What is not inlined is compiled by itself and again within its caller, with other roundings, and may be taken from either.
+INLINED = {"inline": "always", "fastmath": REORDER}
 
 
-@njit(cache=True, fastmath=REORDER, nogil=True)
+def even_bounds(count: int) -> list[int]:
+    """Bounds of as many equal parts of range(count) as torch has threads."""
+    threads = torch.get_num_threads()
+    return [count * part // threads for part in range(threads + 1)]
+
+
+def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: object) -> None:
+    """loop(first, last, *arguments) for each two neighbouring bounds, each in a thread; the loop must let go of the GIL.
+
+    Threads of its own, not numba's: those would share no pool with torch's, and what numba makes of a parallel loop
+    rounds otherwise when it comes from numba's cache than when it was just compiled.
+    """
+    first, *rest = pairwise(map(int, bounds))
+    waiting = [_pool(len(rest)).submit(loop, *part, *arguments) for part in rest]
+    loop(*first, *arguments)
+    for part in waiting:
+        part.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "loops")
+
+
+@njit(**INLINED)
 def add_rows(out: np.ndarray, W: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> None:
     """out (d) += Σ_j weights_j W_{rows_j}, four rows at a time."""
     j = 0

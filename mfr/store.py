@@ -189,7 +189,7 @@ class Vectors:
 
         Rows read one by one at random cost 10 to 50 times more.
         """
-        begun, filled = np.empty((batch, self.size), np.float32), 0
+        begun, filled = _aligned(batch, self.size), 0
         for pool in self._pools(batch, seed, first):
             while len(pool):
                 taken = min(batch - filled, len(pool))
@@ -197,7 +197,7 @@ class Vectors:
                 pool, filled = pool[taken:], filled + taken
                 if filled == batch:
                     yield begun
-                    begun, filled = np.empty_like(begun), 0
+                    begun, filled = _aligned(batch, self.size), 0
 
     def _pools(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
         block = max(1, batch // BLOCKS_A_BATCH)
@@ -222,6 +222,11 @@ class Vectors:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.file.close()
+
+
+def _aligned(rows: int, size: int) -> np.ndarray:
+    # Torch begins its memory at multiples of 64 bytes, numpy does not; a product's last bits can depend on it.
+    return torch.empty(rows, size).numpy()
 
 
 def _groups(items: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -10,9 +10,9 @@ A vector's code depends on the stream's seed and the vector's number alone: any 
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from mfr.loops import add_rows
+from mfr.loops import REORDER, add_rows, even_bounds, side_by_side
 from mfr.params import GenerateSynthetic
 from mfr.seeds import numpy_stream
 
@@ -38,29 +38,32 @@ def codes(settings: GenerateSynthetic, stream: int, first: int, rows: int) -> tu
     starts = np.array([group[0] for group in groups(settings)] + [settings.features])
     active = np.empty((rows, active_features(settings)), np.uint16)
     coefficients = np.empty(active.shape, np.float32)
-    _draw(
-        np.uint64(stream), first, starts, settings.decay, settings.active_per_group, settings.every_group, active, coefficients
-    )
+    drawn = (np.uint64(stream), first, starts, settings.decay, settings.active_per_group, settings.every_group)
+    side_by_side(_draw, even_bounds(rows), *drawn, active, coefficients)
     return active, coefficients
 
 
-@njit(cache=True, parallel=True)
 def combine(features: np.ndarray, active: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     """The vectors (rows, d) of codes: sums of coefficient times feature."""
     rows = np.empty((len(active), features.shape[1]), np.float32)
-    for r in prange(len(active)):
-        rows[r] = 0
-        add_rows(rows[r], features, active[r], coefficients[r])
+    side_by_side(_combine, even_bounds(len(rows)), features, active, coefficients, rows)
     return rows
 
 
-@njit(cache=True, parallel=True)
-def _draw(stream, first, starts, decay, count, every_group, active, coefficients):
+@njit(cache=True, fastmath=REORDER, nogil=True)
+def _combine(begin, end, features, active, coefficients, rows):
+    for r in range(begin, end):
+        rows[r] = 0
+        add_rows(rows[r], features, active[r], coefficients[r])
+
+
+@njit(cache=True, nogil=True)
+def _draw(begin, end, stream, first, starts, decay, count, every_group, active, coefficients):
     groups = len(starts) - 1
     # The share of the infinite geometric distribution that lies within a group, and its rate.
     within = 1 - decay ** np.diff(starts).astype(np.float64)
     rate = 1 / math.log(decay) if decay < 1 else 0.0
-    for r in prange(len(active)):
+    for r in range(begin, end):
         state = _mixed(stream ^ _mixed(np.uint64(first + r)))
         for c in range(groups if every_group else 1):
             group = c
