@@ -50,8 +50,8 @@ def loss_and_gradients(
     starts, pairs = _by_latent(indices.numpy(), hidden, block_rows)
     work = starts[:, 0] + 4 * np.arange(hidden + 1)
     shares = np.searchsorted(work, even_bounds(work[-1])).tolist()
-    pairwise = _arrays(a.flatten(), d_values.flatten())
-    side_by_side(_backward, shares, *_arrays(x, g, W, norm), *pairwise, k, starts, pairs, *_arrays(d_W, d_b))
+    given = _arrays(x, g, W, norm, a.flatten(), d_values.flatten())
+    side_by_side(_backward, shares, *given, k, starts, pairs, *_arrays(d_W, d_b))
     return Step(losses.sum() / x.numel(), torch.from_numpy(np.diff(starts[:, 0])))
 
 

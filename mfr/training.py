@@ -68,7 +68,8 @@ class Trainer:
         """
         with self.interruption, Ticker(log_s) as tell:
             try:
-                self._resume(saving)
+                with self.interruption.deferred():
+                    self._resume(saving)
                 self._run(saving, tell)
             except Interrupted as interrupted:
                 with self.interruption.deferred():
