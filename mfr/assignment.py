@@ -99,7 +99,7 @@ def _on_list(earlier: Assignment, cosines: torch.Tensor) -> Assignment:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _assign(starts, columns, cosines, partners, price):
     """The best assignment on a list, in place, from partners and prices near to it (Jonker and Volgenant, 1987).
 
@@ -165,7 +165,8 @@ def _augment(starts, columns, cosines, free, owner, partners, price):
         while True:
             for entry in range(starts[row], starts[row + 1]):
                 column = columns[entry]
-                through = far + value[row] - (cosines[entry] - price[column])
+                # Rounding must not lower what was passed already.
+                through = far + max(0.0, value[row] - (cosines[entry] - price[column]))
                 if through < distance[column]:
                     if distance[column] == np.inf:
                         reached.append(column)

@@ -18,8 +18,8 @@ from mfr.mutual import Matches
 class CurveRow:
     """One SAE at one step of training.
 
-    mse and unevenness are those of the step's batch, stale and gap those of the last matching (`mfr.mutual.Matches`); inactive
-    is the share of latents that were never active since the row before.
+    mse and unevenness are those of the step's batch, stale is that of the last matching and gap the largest bound of the last
+    listings (`mfr.mutual.Matches`); inactive is the share of latents that were never active since the row before.
     """
 
     step: int
@@ -71,7 +71,7 @@ def load(path: Path, key: str) -> tuple[dict[str, torch.Tensor], Progress]:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a whole checkpoint ({error})") from None
     if metadata.get("key") != key:

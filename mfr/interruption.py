@@ -15,11 +15,15 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class Interruption:
-    """Turns SIGTERM and SIGINT into `Interrupted`, at once or at the end of a `deferred` block; a context manager."""
+    """Turns the first SIGTERM or SIGINT into `Interrupted`, at once or at the end of a `deferred` block; a context manager.
+
+    Those that follow are ignored: engines send several, and what the first one began shall end.
+    """
 
     def __init__(self) -> None:
         self._deferring = False
         self._pending: int | None = None
+        self._interrupted = False
 
     def __enter__(self) -> "Interruption":
         self._earlier = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -39,13 +43,15 @@ class Interruption:
             self._deferring = False
         number, self._pending = self._pending, None
         if number is not None:
-            raise self._interrupted(number)
+            raise self._interruption(number)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:
+            return
         if not self._deferring:
-            raise self._interrupted(number)
+            raise self._interruption(number)
         self._pending = number
 
-    @staticmethod
-    def _interrupted(number: int) -> Interrupted:
+    def _interruption(self, number: int) -> Interrupted:
+        self._interrupted = True
         return Interrupted(f"stopped by {signal.Signals(number).name}", number)

@@ -91,7 +91,7 @@ def _threshold(values, count, k, slack):
 
 @njit(cache=True, fastmath={"reassoc"})
 def _select(row, k, maxima, candidates, near, values, indices):
-    """Values and indices of the k largest of a row, the earlier ones where some are equal; NaN where the row has one."""
+    """Values and indices of the k largest of a row, any of them where some are equal; NaN where the row has one."""
     h, groups = len(row), len(maxima)
     total = np.float32(0)
     for i in range(h):

@@ -34,6 +34,11 @@ def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: o
         part.result()
 
 
+def aligned(rows: int, columns: int) -> np.ndarray:
+    """An array (rows, columns) float32 that begins where torch's would, on which a product's last bits can depend."""
+    return torch.empty(rows, columns).numpy()
+
+
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "loops")

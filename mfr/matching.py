@@ -23,11 +23,6 @@ def hungarian(similarity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(rows).to(similarity.device), torch.from_numpy(columns).to(similarity.device)
 
 
-def nearest(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
-    """For each feature of A (h) the index of the most similar one in B, which several may share (paper, section 3.3)."""
-    return cosines(A, B).argmax(dim=1)
-
-
 def mmcs_max(A: torch.Tensor, B: torch.Tensor) -> float:
     """MMCS as the paper's formula has it: the mean over A's features of the largest cosine with a feature of B."""
     return cosines(A, B).amax(dim=1).mean().item()

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import embedding_bag, normalize
 
 from mfr.assignment import Assignment, follow, renew, solve
-from mfr.matching import Matching, nearest
+from mfr.matching import Matching, hungarian
 
 Statistic = Literal["absolute", "cubed"]
 
@@ -37,20 +37,22 @@ class Matches:
 
 
 def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Matches | None = None) -> Matches:
-    """Partners of the features W (n, h, d); one-to-one partners follow `earlier` ones where the gap allows it.
+    """Partners of the features W (n, h, d): the nearest (paper, section 3.3), or one to one, the best where max_gap is 0.
 
-    All cosines of a pair are computed at every tenth matching, the pairs in turn; at every one where max_gap is 0.
+    Else one-to-one partners follow `earlier` ones, and all cosines of a pair are computed at every tenth matching, in turn.
     """
     features = normalize(W, dim=2)
     pairs = list(combinations(features, 2))
     number = earlier.number + 1 if earlier else 0
+    assignments: tuple[Assignment, ...] = ()
     if matching == "max":
-        assignments: tuple[Assignment, ...] = ()
-        partners = tuple(nearest(A, B) for A, B in pairs)
+        partners = tuple((A @ B.T).argmax(dim=1) for A, B in pairs)
+    elif max_gap == 0:
+        partners = tuple(hungarian(A @ B.T)[1] for A, B in pairs)
     else:
         assignments = tuple(
             solve(A, B)
-            if earlier is None or max_gap == 0
+            if earlier is None
             else follow(earlier.assignments[pair], A, B)
             if (number - pair) % RENEWED_EVERY
             else renew(earlier.assignments[pair], A, B, max_gap)

@@ -37,7 +37,7 @@ class Train(Section):
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         "float32",
         description="Number format of the product x Wᵀ in training, its largest cost; the rest stays float32. `tf32` has an "
-        "effect on a GPU alone.",
+        "effect on a GPU alone, where it also rounds the products of matchings.",
     )
     log_every: Positive = Field(20, description="Steps between two rows of the learning curves.")
 

@@ -41,6 +41,11 @@ def features(source: str, method: str, seed: str | int) -> Path:
     return Path(f"runs/{source}/{method}/{seed}/features.csv")
 
 
+def checkpoint(source: str, method: str, seed: str | int) -> Path:
+    """Where an ensemble in training is saved; not an output."""
+    return SCRATCH / "checkpoints" / f"{source}-{method}-{seed}.safetensors"
+
+
 def metrics(source: str) -> Path:
     """Metrics of all methods of one source, over seeds."""
     return Path(f"metrics/{source}.json")

@@ -66,7 +66,7 @@ def random_features(hidden: int, size: int, seed: int, sae: int, reinit: int) ->
 def preactivations(
     x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, precision: Precision = "float32", out: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """x Wᵀ + b (B, h) in float32, written to `out` where it is given; `bfloat16` multiplies rounded factors."""
+    """x Wᵀ + b (B, h) in float32, written to `out` where it is given; `bfloat16` rounds factors, bias and sum."""
     if precision != "bfloat16":
         return torch.addmm(b, x, W.T, out=out)
     product = torch.addmm(b.bfloat16(), x.bfloat16(), W.bfloat16().T)

@@ -7,6 +7,7 @@ Further datasets of N rows tell where each row comes from. The attribute `comple
 """
 
 import io
+import json
 from collections.abc import Generator, Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from typing_extensions import Buffer
 
 from mfr.errors import UserError
+from mfr.loops import aligned
 from mfr.params import GenerateSynthetic
 from mfr.seeds import numpy_stream, stream_seed
 from mfr.synthetic import codes, combine
@@ -157,6 +159,11 @@ class Vectors:
                 raise UserError(f"{self.path}: row {start + int(bad[0])} holds NaN or infinity: make the file again")
         return rows
 
+    def identity(self) -> str:
+        """What tells these vectors from others: the file's size, and all that is needed to make it again."""
+        facts = {name: str(value) for name, value in sorted(self.file.attrs.items())}
+        return json.dumps([self.path.stat().st_size, facts])
+
     def fact(self, name: str) -> str:
         """A fact that `VectorWriter.describe` stored."""
         return str(self.file.attrs[name])
@@ -189,7 +196,7 @@ class Vectors:
 
         Rows read one by one at random cost 10 to 50 times more.
         """
-        begun, filled = _aligned(batch, self.size), 0
+        begun, filled = aligned(batch, self.size), 0
         for pool in self._pools(batch, seed, first):
             while len(pool):
                 taken = min(batch - filled, len(pool))
@@ -197,7 +204,7 @@ class Vectors:
                 pool, filled = pool[taken:], filled + taken
                 if filled == batch:
                     yield begun
-                    begun, filled = _aligned(batch, self.size), 0
+                    begun, filled = aligned(batch, self.size), 0
 
     def _pools(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
         block = max(1, batch // BLOCKS_A_BATCH)
@@ -222,11 +229,6 @@ class Vectors:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.file.close()
-
-
-def _aligned(rows: int, size: int) -> np.ndarray:
-    # Torch begins its memory at multiples of 64 bytes, numpy does not; a product's last bits can depend on it.
-    return torch.empty(rows, size).numpy()
 
 
 def _groups(items: np.ndarray, size: int) -> Iterator[np.ndarray]:

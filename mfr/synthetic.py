@@ -12,9 +12,12 @@ import math
 import numpy as np
 from numba import njit
 
-from mfr.loops import REORDER, add_rows, even_bounds, side_by_side
+from mfr.loops import REORDER, add_rows, aligned, even_bounds, side_by_side
 from mfr.params import GenerateSynthetic
 from mfr.seeds import numpy_stream
+
+# After so many features that were drawn already, one of those that are left is drawn at once.
+TRIES = 20
 
 
 def true_features(settings: GenerateSynthetic) -> np.ndarray:
@@ -45,7 +48,7 @@ def codes(settings: GenerateSynthetic, stream: int, first: int, rows: int) -> tu
 
 def combine(features: np.ndarray, active: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     """The vectors (rows, d) of codes: sums of coefficient times feature."""
-    rows = np.empty((len(active), features.shape[1]), np.float32)
+    rows = aligned(len(active), features.shape[1])
     side_by_side(_combine, even_bounds(len(rows)), features, active, coefficients, rows)
     return rows
 
@@ -71,21 +74,36 @@ def _draw(begin, end, stream, first, starts, decay, count, every_group, active, 
                 state, uniform = _uniform(state)
                 group = int(uniform * groups)
             size = starts[group + 1] - starts[group]
-            at = c * count
-            while at < (c + 1) * count:
+            drawn = active[r, c * count : (c + 1) * count]
+            at = tries = 0
+            while at < count:
                 state, uniform = _uniform(state)
-                place = math.log1p(-uniform * within[group]) * rate if decay < 1 else uniform * size
-                feature = starts[group] + min(int(place), size - 1)
+                if tries < TRIES:
+                    place = math.log1p(-uniform * within[group]) * rate if decay < 1 else uniform * size
+                    feature = starts[group] + min(int(place), size - 1)
+                else:
+                    feature = _left(uniform, starts[group], size, decay, drawn[:at])
                 # Drawing again what is already there is drawing from what is left.
                 fresh = True
-                for earlier in range(c * count, at):
-                    fresh = fresh and active[r, earlier] != feature
+                for earlier in range(at):
+                    fresh = fresh and drawn[earlier] != feature
+                tries += 1
                 if fresh:
-                    active[r, at] = feature
-                    at += 1
+                    drawn[at] = feature
+                    at, tries = at + 1, 0
         for at in range(active.shape[1]):
             state, uniform = _uniform(state)
             coefficients[r, at] = uniform
+
+
+@njit(cache=True)
+def _left(uniform, start, size, decay, drawn):
+    """A feature of a group that is not drawn yet, with a probability proportional to its weight."""
+    weights = decay ** np.arange(size).astype(np.float64)
+    for feature in drawn:
+        weights[feature - start] = 0
+    sums = weights.cumsum()
+    return start + min(np.searchsorted(sums, uniform * sums[-1], side="right"), size - 1)
 
 
 @njit(cache=True)

@@ -59,6 +59,7 @@ class Trainer:
         self.progress = Progress(reinits=[0] * len(settings.k))
         self.penalty = torch.zeros((), device=device)
         self.matches: Matches | None = None
+        self.saved_step = 0
         self._forget_since_log()
 
     def run(self, saving: Saving, log_s: float | None = None) -> Ensemble:
@@ -72,30 +73,29 @@ class Trainer:
                     self._resume(saving)
                 self._run(saving, tell)
             except Interrupted as interrupted:
-                with self.interruption.deferred():
-                    self._save(saving)
+                self._save(saving)
                 message = f"{interrupted}: saved at step {self.progress.step} of {self.settings.steps}; run again to go on"
                 raise Interrupted(message, interrupted.number) from None
         return self.saes
 
     def _run(self, saving: Saving, tell: Ticker) -> None:
-        first, started = self.progress.step, time.monotonic()
-        saved, saved_step = started, first
+        first = self.saved_step = self.progress.step
+        started = saved = time.monotonic()
         with closing(self.batches(first)) as batches:
             for x in islice(batches, self.settings.steps - first):
-                self.step(x.to(self.device))
+                self.step(x.to(self.device, non_blocking=True))
                 now, step = time.monotonic(), self.progress.step
                 tell(self._describe((step - first) / (now - started)))
-                if now - saved >= saving.every_s or step - saved_step == saving.every_steps:
-                    saved, saved_step = now, step
-                    with self.interruption.deferred():
-                        self._save(saving)
+                if now - saved >= saving.every_s or step - self.saved_step == saving.every_steps:
+                    saved = now
+                    self._save(saving)
 
     def batches(self, first: int) -> Generator[torch.Tensor]:
         """The batches from step `first` on, read ahead where a file or a GPU makes one wait; else all cores are at work."""
         batches = self.vectors.batches(self.settings.batch, self.seed, first)
-        waits = self.vectors.drawn is None or self.device.type == "cuda"
-        return prefetched(batches, BATCHES_AHEAD) if waits else batches
+        if self.device.type == "cuda":
+            return prefetched(map(torch.Tensor.pin_memory, batches), BATCHES_AHEAD)
+        return prefetched(batches, BATCHES_AHEAD) if self.vectors.drawn is None else batches
 
     def step(self, x: torch.Tensor) -> None:
         """One step on the batch x (B, d)."""
@@ -105,8 +105,8 @@ class Trainer:
             for (W, b), k in zip(self.parameters, self.saes.k, strict=True)
         ]
         losses = torch.stack([part.loss for part in parts])
-        matches = self._matches()
-        # Up to here nothing has changed that a checkpoint holds.
+        matches = self._matches(losses)
+        # Up to here nothing has changed that the run's result depends on.
         with self.interruption.deferred():
             self._set_matches(matches)
             self._pull_together(losses)
@@ -114,11 +114,11 @@ class Trainer:
             self.losses.append(losses)
             self._account(parts)
 
-    def _matches(self) -> Matches | None:
+    def _matches(self, losses: torch.Tensor) -> Matches | None:
         settings = self.method.penalty
         if settings is None or (self.matches is not None and self.progress.step % settings.refresh):
             return self.matches
-        self._check_losses()
+        self._check([*self.losses, losses])
         return match(self.saes.W, settings.matching, settings.max_gap, self.matches)
 
     def _set_matches(self, matches: Matches | None) -> None:
@@ -171,11 +171,9 @@ class Trainer:
             for value in state.values():
                 value.zero_()
 
-    def _check_losses(self) -> None:
-        """Warn of losses that explode, and stop at one that is NaN or infinite, of all steps since the last log."""
-        if not self.losses:
-            return
-        since = torch.stack(self.losses).cpu()
+    def _check(self, losses: list[torch.Tensor]) -> None:
+        """Warn of losses that explode, and stop at one that is NaN or infinite, of the steps since the last log."""
+        since = torch.stack(losses).cpu()
         if not self.progress.first_losses:
             self.progress.first_losses = since[0].tolist()
         growth = since / torch.tensor(self.progress.first_losses)
@@ -194,7 +192,7 @@ class Trainer:
         return f"at step {step} the loss of SAE {i} (k = {self.saes.k[i]}) is {loss:.4g}"
 
     def _log(self, counts: torch.Tensor) -> None:
-        self._check_losses()
+        self._check(self.losses)
         inactive = (self.active == 0).float().mean(dim=1).tolist()
         uneven = self._uneven(counts, "absolute")
         for i, k in enumerate(self.saes.k):
@@ -226,7 +224,11 @@ class Trainer:
         return f"step {step}/{steps}  {rate:.1f} steps/s  {(steps - step) / rate:.0f} s left  mse {' '.join(logged)}"
 
     def _save(self, saving: Saving) -> None:
-        checkpoint.save(saving.path, saving.key, self._tensors(), self.progress)
+        if self.saved_step == self.progress.step:
+            return
+        with self.interruption.deferred():
+            checkpoint.save(saving.path, saving.key, self._tensors(), self.progress)
+            self.saved_step = self.progress.step
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {"W": self.saes.W, "b": self.saes.b, "active": self.active, "penalty": self.penalty}

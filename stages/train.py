@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 from safetensors.torch import save
 
-import mfr
 from mfr import paths
 from mfr.devices import allow_tf32, limit_threads, resolve_device
 from mfr.params import Execution, Method, Params, Train
@@ -22,11 +21,12 @@ from stages.common import call, find_method, stage_parser, writing
 
 @dataclass
 class Outputs:
-    """What a trained ensemble leaves: weights, a card that describes them, learning curves."""
+    """What a trained ensemble leaves: weights, a card that describes them, learning curves; and a checkpoint until then."""
 
     saes: Path
     card: Path
     curves: Path
+    checkpoint: Path
 
 
 def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs, execution: Execution) -> None:
@@ -42,22 +42,20 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
             "train": settings.model_dump(),
             "method": method.model_dump(),
         }
-        key = run_key(described, data)
-        checkpoint = paths.SCRATCH / "checkpoints" / f"{key[:16]}.safetensors"
+        saving = Saving(outputs.checkpoint, run_key(described, vectors), execution.checkpoint_s, execution.checkpoint_steps)
         trainer = Trainer(vectors, settings, method, seed, resolve_device(execution.device))
-        saes = trainer.run(Saving(checkpoint, key, execution.checkpoint_s, execution.checkpoint_steps), execution.progress_s)
+        saes = trainer.run(saving, execution.progress_s)
         saes_part.write_bytes(save({"W": saes.W.cpu(), "b": saes.b.cpu()}))
         card_part.write_text(json.dumps({**described, "reinits": trainer.progress.reinits}, indent=2) + "\n")
         pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)
-    checkpoint.unlink(missing_ok=True)
+    outputs.checkpoint.unlink(missing_ok=True)
 
 
-def run_key(described: dict[str, object], data: Path) -> str:
-    """What identifies a run: its parameters, its vectors and the library's code; a checkpoint of another run is not used."""
-    state = data.stat()
-    digest = hashlib.sha256(json.dumps([described, state.st_size, state.st_mtime_ns]).encode())
-    for module in sorted(Path(mfr.__file__).parent.glob("*.py")):
-        digest.update(module.read_bytes())
+def run_key(described: dict[str, object], vectors: Vectors) -> str:
+    """What identifies a run: parameters, vectors and the library's code that is in use; another run's checkpoint is refused."""
+    digest = hashlib.sha256(json.dumps([described, vectors.identity()]).encode())
+    for name in sorted(name for name in sys.modules if name.startswith("mfr.")):
+        digest.update(Path(str(sys.modules[name].__file__)).read_bytes())
     return digest.hexdigest()
 
 
@@ -65,7 +63,10 @@ def _stage(arguments: argparse.Namespace, params: Params) -> None:
     source, method, seed = arguments.source, arguments.method, arguments.seed
     section = params.source(source)
     outputs = Outputs(
-        paths.saes(source, method, seed), paths.saes_card(source, method, seed), paths.curves(source, method, seed)
+        paths.saes(source, method, seed),
+        paths.saes_card(source, method, seed),
+        paths.curves(source, method, seed),
+        paths.checkpoint(source, method, seed),
     )
     run(paths.vectors(source, "train"), section.train, find_method(section, method), seed, outputs, params.execution)
 

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
-from mfr.assignment import follow, renew, solve
+from mfr.assignment import _assign, follow, renew, solve
 from mfr.matching import hungarian
 
 
@@ -57,3 +59,24 @@ def test_a_gap_that_is_too_large_is_repaired_by_an_exact_solution() -> None:
     repaired = renew(assignment, A, other, 1e-9)
     assert best(A, other) - mean_cosine(A, other, left.partners) <= left.gap + 1e-6 and left.gap > 1e-4
     assert mean_cosine(A, other, repaired.partners) == pytest.approx(best(A, other), abs=1e-6) and repaired.gap == 0
+
+
+def test_cosines_of_very_different_size_are_assigned_too() -> None:
+    generator = torch.Generator().manual_seed(0)
+    A, B = (unit(torch.eye(32, 64) + 1e-4 * torch.randn(32, 64, generator=generator).relu() ** 4) for _ in range(2))
+    B = B[torch.randperm(32, generator=generator)]
+    assert mean_cosine(A, B, solve(A, B).partners) == pytest.approx(best(A, B), abs=1e-6)
+
+
+def test_lists_of_any_cosines_are_solved_like_scipy_does() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(1000):
+        S = 10 ** random.uniform(-10, 0, (12, 12)).astype(np.float32)
+        listed = (random.random((12, 12)) < 0.4) | np.eye(12, dtype=bool)
+        rows, columns = np.nonzero(listed)
+        starts = np.searchsorted(rows, np.arange(13))
+        partners, price = np.arange(12), np.zeros(12)
+        _assign(starts, columns, S[rows, columns].astype(np.float64), partners, price)
+        _, expected = linear_sum_assignment(np.where(listed, S, -100), maximize=True)
+        assert S[np.arange(12), partners].sum() == pytest.approx(S[np.arange(12), expected].sum(), rel=1e-6)
+        assert sorted(partners) == list(range(12)) and listed[np.arange(12), partners].all()

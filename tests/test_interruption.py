@@ -24,12 +24,13 @@ def test_a_deferred_block_is_finished_first() -> None:
     assert done == ["inside"]
 
 
-def test_one_signal_interrupts_once() -> None:
+def test_the_first_signal_interrupts_and_the_next_do_not() -> None:
     with Interruption() as interruption:
         with pytest.raises(Interrupted), interruption.deferred():
             os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
         with interruption.deferred():
-            pass
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_the_earlier_handlers_come_back() -> None:

@@ -3,7 +3,7 @@ from itertools import permutations
 import pytest
 import torch
 
-from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max, nearest
+from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max
 
 
 def dictionaries() -> tuple[torch.Tensor, torch.Tensor]:
@@ -22,13 +22,6 @@ def test_hungarian_finds_the_best_of_all_permutations() -> None:
     best = max(sum(similarity[i, j].item() for i, j in enumerate(order)) for order in permutations(range(6)))
     rows, columns = hungarian(similarity)
     assert similarity[rows, columns].sum().item() == pytest.approx(best, abs=1e-5)
-
-
-def test_the_nearest_feature_may_be_that_of_several() -> None:
-    A = torch.tensor([[1.0, 0.0], [0.9, 0.1]])
-    B = torch.tensor([[1.0, 0.05], [-1.0, 1.0]])
-    assert nearest(A, B).tolist() == [0, 0]
-    assert sorted(hungarian(cosines(A, B))[1].tolist()) == [0, 1]
 
 
 def test_mmcs_and_mcc_by_loops() -> None:

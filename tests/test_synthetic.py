@@ -97,3 +97,11 @@ def test_vectors_are_sums_of_features() -> None:
     dense = np.zeros((40, 60), np.float32)
     np.put_along_axis(dense, active.astype(int), coefficients, axis=1)
     assert np.allclose(combine(features, active, coefficients), dense @ features, atol=1e-5)
+
+
+def test_a_steep_decay_is_drawn_too() -> None:
+    chosen = settings(features=12, groups=2, decay=0.01)
+    active, _ = draw(chosen, 20_000)
+    frequency = np.bincount(active.flatten(), minlength=12)[:6] / 20_000
+    assert np.abs(frequency - inclusion(0.01 ** np.arange(6.0), 3)).max() < 4.5 * np.sqrt(0.25 / 20_000)
+    assert draw(settings(reading="one_group_k36", features=400, groups=10, decay=0.5), 200)[0].shape == (200, 36)

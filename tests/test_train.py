@@ -112,3 +112,29 @@ def test_weights_for_vectors_of_another_size_are_refused(capsys: pytest.CaptureF
     finally:
         heldout.write_bytes(whole)
     assert "vectors of size 7" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_other_parameters_is_refused_and_one_of_the_same_vectors_made_again_is_not(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--source", "synthetic", "--method", "mfr", "--seed", "0"]
+    params, weights = Path("params.yaml"), paths.saes("synthetic", "mfr", 0)
+    before, text = weights.read_bytes(), params.read_text()
+    params.write_text(text.replace("checkpoint_s: 60.0", "checkpoint_s: 0.0001"))
+    place = paths.checkpoint("synthetic", "mfr", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+        assert train.main(words) == 0
+    assert place.exists()
+    generate_synthetic.main([])
+    assert train.main(words) == 0
+    assert "going on at step 60" in capfd.readouterr().err and weights.read_bytes() == before and not place.exists()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pathlib.Path.unlink", lambda *_, **__: None)
+        assert train.main(words) == 0
+    params.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.02"))
+    assert train.main(words) == 0
+    assert f"starting anew: {place}: a checkpoint of other parameters or inputs" in capfd.readouterr().err
+    params.write_text(text)
+    assert train.main(words) == 0 and weights.read_bytes() == before

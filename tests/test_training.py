@@ -180,6 +180,19 @@ def test_nan_stops_with_step_and_sae(data: Path, tmp_path: Path, method: str) ->
                 trainer.step(x)
 
 
+@pytest.mark.parametrize("refresh", [1, 5])
+@pytest.mark.parametrize("max_gap", [0.0, 0.005])
+def test_bad_weights_at_a_matching_stop_with_step_and_sae(data: Path, refresh: int, max_gap: float) -> None:
+    method = Method(penalty=PENALTY.model_copy(update={"refresh": refresh, "max_gap": max_gap}))
+    with Vectors(data) as vectors:
+        trainer = Trainer(vectors, settings(log_every=10), method, 0, CPU)
+        for x in islice(vectors.batches(32, 0), 5):
+            trainer.step(x)
+        trainer.saes.W[1, 3] = float("nan")
+        with pytest.raises(UserError, match=r"at step 6 the loss of SAE 1 \(k = 5\) is nan"):
+            trainer.step(x)
+
+
 def test_a_checkpoint_that_is_cut_short_or_foreign_is_refused(data: Path, tmp_path: Path, capfd) -> None:
     place = saving(tmp_path, every_s=0)
     with Vectors(data) as vectors:
@@ -266,6 +279,7 @@ def test_training_on_a_gpu_is_near_that_on_the_cpu_and_waits_at_logs_alone(data:
         cpu, gpu = (Trainer(vectors, settings(log_every=50), METHODS["mfr"], 0, torch.device(name)) for name in ("cpu", "cuda"))
         for step, x in enumerate(islice(vectors.batches(32, 0), 20)):
             cpu.step(x)
+            torch.cuda.set_sync_debug_mode("default")
             there = x.cuda()
             torch.cuda.set_sync_debug_mode("default" if step % PENALTY.refresh == 0 else "error")
             gpu.step(there)

@@ -1,0 +1,49 @@
+import threading
+
+import numpy as np
+import pytest
+import torch
+from numba import njit
+
+from mfr.loops import add_rows, even_bounds, side_by_side
+
+
+@njit
+def add_weighted(out, W, rows, weights):
+    add_rows(out, W, rows, weights)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 7])
+def test_weighted_rows_are_added(count: int) -> None:
+    random = np.random.default_rng(0)
+    W, rows = random.standard_normal((9, 13), dtype=np.float32), random.integers(9, size=count)
+    weights, out = random.random(count, dtype=np.float32), np.ones(13, np.float32)
+    add_weighted(out, W, rows, weights)
+    assert np.allclose(out, 1 + weights @ W[rows], atol=1e-5)
+
+
+@pytest.mark.parametrize(("threads", "count"), [(1, 10), (3, 10), (4, 2)])
+def test_parts_cover_everything_once(threads: int, count: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    seen, names = [], set()
+
+    def loop(first: int, last: int, step: int) -> None:
+        seen.extend(range(first, last, step))
+        names.add(threading.current_thread())
+
+    try:
+        side_by_side(loop, even_bounds(count), 1)
+        assert sorted(seen) == list(range(count))
+        assert len(even_bounds(count)) == threads + 1 and len(names) <= threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_a_part_raises_is_raised() -> None:
+    def loop(first: int, last: int) -> None:
+        if first == 5:
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        side_by_side(loop, [0, 5, 9])
