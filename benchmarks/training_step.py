@@ -1,8 +1,7 @@
 """What a training step costs, against its encoder's matrix product, plain autograd and SAELens, in one interleaved run.
 
-Every round times some steps of each; a figure is the ratio of the smallest times, or of
-the medians for the reading. The shapes are the paper's: S synthetic vectors, G GPT-2 Small's first MLP, E EEG with two of its
-five SAEs.
+Every round times some steps of each on the same batches, those with MFR over a whole period between two matchings. The shapes
+are the paper's: S synthetic vectors, G GPT-2 Small's first MLP, E EEG with two of its five SAEs.
 """
 
 import argparse
@@ -15,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from itertools import islice
+from itertools import chain, cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -24,18 +23,16 @@ import torch
 from pydantic import BaseModel
 
 from mfr.devices import limit_threads, resolve_device
-from mfr.mutual import match
 from mfr.params import GenerateSynthetic, Method, Penalty, Train
 from mfr.store import Vectors, VectorWriter
 from mfr.synthetic import active_features, codes, combine, true_features
-from mfr.training import Trainer
+from mfr.training import Saving, Trainer
 
 SAELENS = Path(".venv-saelens/bin/python")
 PENALTY = Penalty(matching="hungarian", alpha="balanced", alpha_factor=0.1, warmup=100, refresh=50)
 MFR = Method(penalty=PENALTY)
-REFRESHES = 10
+STEPS_A_ROUND = 16  # what two of the reader's pools hold
 MEMORY_STEPS = 60
-STEPS_A_ROUND = 3
 
 
 class Shape(BaseModel):
@@ -58,10 +55,10 @@ SHAPES = {
 
 
 class Figures(BaseModel):
-    """Ratios of times, of one shape; the *_ms are milliseconds a step, the matching's spread over the steps between two.
+    """Ratios of times, of one shape; the *_ms are milliseconds a step.
 
-    data_share is what reading adds to a step, as a share of it. peak_rss_mb is what a training process with MFR takes beyond
-    the imported libraries. first_matching_s is paid once a run.
+    mfr_over_baseline and data_share, what reading takes of a step, are of mean times, the others of medians. peak_rss_mb is what a training process with MFR takes beyond the imported libraries, a checkpoint included.
+    first_matching_s is paid once a run, and not in mfr_over_baseline.
     """
 
     shape: str
@@ -76,8 +73,6 @@ class Figures(BaseModel):
     peak_rss_mb: float
     gemm_ms: float
     baseline_ms: float
-    mfr_ms: float
-    matching_ms: float
     dense_ms: float
     saelens_ms: float | None
     first_matching_s: float
@@ -92,49 +87,41 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
         peak = get_context("spawn").Pool(1).apply(peak_rss_mb, (shape, vectors.path, threads))
         baseline, mfr = (Trainer(vectors, shape.train, method, 0, device) for method in (Method(), MFR))
         batches = stack.enter_context(closing(baseline.batches(0)))
-        x = next(batches).to(device)
-        np.save(Path(folder) / "batch.npy", x.cpu().numpy())
-        first_matching_s = _seconds(lambda: mfr.step(x), device)
-        steps: dict[str, Callable[[], object]] = {
-            "gemm": _gemm(shape, baseline, x),
-            "baseline": lambda: baseline.step(x),
-            "fed": lambda: baseline.step(next(batches).to(device)),
-            "mfr": lambda: _between_matchings(mfr, x),
-            "dense": _dense(shape, baseline, x),
+        again = cycle([next(batches).to(device) for _ in range(STEPS_A_ROUND)])
+        np.save(Path(folder) / "batch.npy", next(again).cpu().numpy())
+        steps: dict[str, tuple[int, Callable[[], object]]] = {
+            "gemm": (3, _gemm(shape, baseline, next(again))),
+            "baseline": (STEPS_A_ROUND, lambda: baseline.step(next(again))),
+            "fed": (STEPS_A_ROUND, lambda: baseline.step(next(batches).to(device))),
+            "mfr": (PENALTY.refresh, lambda: mfr.step(next(again))),
+            "dense": (2, _dense(shape, baseline, next(again))),
         }
+        if SAELENS.exists():
+            steps["saelens"] = (1, stack.enter_context(_saelens(shape, Path(folder) / "batch.npy", threads)))
+        first = {step: _seconds(run, device) for step, (_, run) in steps.items()}
         times: dict[str, list[float]] = {step: [] for step in steps}
-        for run in steps.values():
-            run()
-        saelens = stack.enter_context(_saelens(shape, Path(folder) / "batch.npy", threads)) if SAELENS.exists() else None
-        if saelens:
-            times["saelens"] = []
         for round_ in range(rounds):
-            for step, run in steps.items():
-                times[step] += [_seconds(run, device) for _ in range(STEPS_A_ROUND)]
-            if saelens:
-                times["saelens"].append(saelens())
+            for step, (count, run) in steps.items():
+                times[step] += [_seconds(run, device) for _ in range(count)]
             print(f"shape {name}: round {round_ + 1} of {rounds}", file=sys.stderr, flush=True)
-        least = {step: 1000 * min(seconds) for step, seconds in times.items()}
-        matching = 1000 * _matching_s(mfr, x, device) / PENALTY.refresh
-    mfr_ms = least["mfr"] + matching
+    median = {step: 1000 * float(np.median(seconds)) for step, seconds in times.items()}
+    mean = {step: float(np.mean(seconds)) for step, seconds in times.items()}
     return Figures(
         shape=name,
         device=str(device),
         threads=threads,
         rounds=rounds,
-        baseline_over_gemm=least["baseline"] / least["gemm"],
-        mfr_over_baseline=mfr_ms / least["baseline"],
-        dense_over_baseline=least["dense"] / least["baseline"],
-        saelens_over_baseline=least["saelens"] / least["baseline"] if saelens else None,
-        data_share=float(np.median(times["fed"]) / np.median(times["baseline"]) - 1),
+        baseline_over_gemm=median["baseline"] / median["gemm"],
+        mfr_over_baseline=mean["mfr"] / mean["baseline"],
+        dense_over_baseline=median["dense"] / median["baseline"],
+        saelens_over_baseline=median["saelens"] / median["baseline"] if "saelens" in median else None,
+        data_share=1 - mean["baseline"] / mean["fed"],
         peak_rss_mb=peak,
-        gemm_ms=least["gemm"],
-        baseline_ms=least["baseline"],
-        mfr_ms=mfr_ms,
-        matching_ms=matching,
-        dense_ms=least["dense"],
-        saelens_ms=least.get("saelens"),
-        first_matching_s=first_matching_s,
+        gemm_ms=median["gemm"],
+        baseline_ms=median["baseline"],
+        dense_ms=median["dense"],
+        saelens_ms=median.get("saelens"),
+        first_matching_s=first["mfr"] - mean["baseline"],
     )
 
 
@@ -171,51 +158,33 @@ def _gemm(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], objec
 
 def _dense(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
     """The same SAEs with a dense latent matrix, autograd and fused AdamW."""
-    W, b = (torch.nn.Parameter(tensor.clone()) for tensor in (trainer.saes.W, trainer.saes.b))
-    optimizer = torch.optim.AdamW([W, b], lr=shape.train.learning_rate, fused=True)
+    saes = [[torch.nn.Parameter(tensor.clone()) for tensor in pair] for pair in trainer.parameters]
+    optimizer = torch.optim.AdamW(chain.from_iterable(saes), lr=shape.train.learning_rate, fused=True)
 
     def step() -> None:
         optimizer.zero_grad()
-        for i, k in enumerate(shape.train.k):
-            pre = x @ W[i].T + b[i]
+        for (W, b), k in zip(saes, shape.train.k, strict=True):
+            pre = x @ W.T + b
             top = pre.topk(k, dim=1, sorted=False)
             z = torch.zeros_like(pre).scatter(1, top.indices, top.values)
-            (z @ torch.nn.functional.normalize(W[i], dim=1) - x).square().mean().backward()
+            (z @ torch.nn.functional.normalize(W, dim=1) - x).square().mean().backward()
         optimizer.step()
 
     return step
 
 
-def _between_matchings(trainer: Trainer, x: torch.Tensor) -> None:
-    if trainer.progress.step % PENALTY.refresh == 0:
-        trainer.progress.step += 1
-    trainer.step(x)
-
-
-def _matching_s(trainer: Trainer, x: torch.Tensor, device: torch.device) -> float:
-    """Mean seconds of a matching over one turn of all pairs, with a step between two."""
-    seconds, matches = [], trainer.matches
-    for _ in range(REFRESHES):
-        _between_matchings(trainer, x)
-        started = time.perf_counter()
-        matches = match(trainer.saes.W, PENALTY.matching, PENALTY.max_gap, matches)
-        seconds.append(time.perf_counter() - started)
-    return float(np.mean(seconds))
-
-
 @contextmanager
-def _saelens(shape: Shape, batch: Path, threads: int) -> Iterator[Callable[[], float]]:
+def _saelens(shape: Shape, batch: Path, threads: int) -> Iterator[Callable[[], object]]:
     command = [str(SAELENS), "-m", "benchmarks.saelens_step", "--vectors", str(batch), "--hidden", str(shape.train.hidden)]
     command += ["--threads", str(threads), "--k", *map(str, shape.train.k)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         asking, answers = process.stdin, process.stdout
         assert asking and answers
 
-        def step() -> float:
+        def step() -> None:
             print("step", file=asking, flush=True)
-            return float(answers.readline())
+            answers.readline()
 
-        step()
         yield step
         asking.close()
 
@@ -229,6 +198,7 @@ def peak_rss_mb(shape: Shape, path: Path, threads: int) -> float:
         with closing(trainer.batches(0)) as batches:
             for x in islice(batches, MEMORY_STEPS):
                 trainer.step(x.to(trainer.device))
+        trainer._save(Saving(path.with_name("checkpoint.safetensors"), "benchmark", every_s=0))
     return (_highest_rss_kb() - before) / 1024
 
 
@@ -241,7 +211,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__)
     parser.add_argument("--shape", choices=SHAPES, required=True)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()

@@ -13,4 +13,5 @@ def test_the_benchmark_measures_a_small_shape(drawn: bool, monkeypatch: pytest.M
     figures = measure("T", rounds=2, threads=1)
     assert figures.saelens_over_baseline is None
     assert figures.baseline_over_gemm == pytest.approx(figures.baseline_ms / figures.gemm_ms) and figures.baseline_over_gemm > 1
-    assert figures.mfr_ms > figures.matching_ms > 0 and figures.dense_over_baseline > 0 and figures.peak_rss_mb > 0
+    assert figures.data_share < 1 and figures.mfr_over_baseline > 0.5 and figures.dense_over_baseline > 0
+    assert figures.peak_rss_mb > 0
