@@ -57,7 +57,8 @@ SHAPES = {
 class Figures(BaseModel):
     """Ratios of times, of one shape; the *_ms are milliseconds a step.
 
-    mfr_over_baseline and data_share, what reading takes of a step, are of mean times, the others of medians. peak_rss_mb is what a training process with MFR takes beyond the imported libraries, a checkpoint included.
+    mfr_over_baseline and data_share, what reading takes of a step, are of mean times, the others of medians.
+    peak_rss_mb is what a training process with MFR takes beyond the imported libraries, a checkpoint included.
     first_matching_s is paid once a run, and not in mfr_over_baseline.
     """
 
