@@ -22,6 +22,7 @@ from mfr.sampled import products
 
 CANDIDATES = 16
 LISTINGS = 3
+SAMPLED_ROWS = 256
 REDUCTIONS = 3
 
 
@@ -29,8 +30,8 @@ REDUCTIONS = 3
 class Assignment:
     """Partners (h) of A's features in B, chosen from candidates: columns[starts[i]:starts[i + 1]] for row i.
 
-    price (h) is that of each feature of B. gap is by how much the mean cosine may fall short of the best possible, as
-    bounded when the candidates were listed.
+    price (h) is that of each feature of B. gap is by how much the mean cosine may fall short of the best possible: a bound
+    from all rows where the candidates are new, else from a sample of them.
     """
 
     partners: torch.Tensor
@@ -45,20 +46,29 @@ def solve(A: torch.Tensor, B: torch.Tensor) -> Assignment:
     return _solve(A @ B.T)
 
 
-def follow(earlier: Assignment, A: torch.Tensor, B: torch.Tensor) -> Assignment:
-    """The best assignment among the candidates of an earlier one, in O(h · d)."""
-    return _on_list(earlier, products(A, B, earlier.starts, earlier.columns))
+def follow(earlier: Assignment, A: torch.Tensor, B: torch.Tensor, max_gap: float) -> Assignment:
+    """The best assignment among the candidates of an earlier one, in O(h · d), where its gap is at most `max_gap`.
 
-
-def renew(earlier: Assignment, A: torch.Tensor, B: torch.Tensor, max_gap: float) -> Assignment:
-    """Like `follow`, with candidates listed anew from all cosines; the best assignment where the gap may exceed `max_gap`."""
-    assignment = follow(earlier, A, B)
+    The gap is measured on a sample of rows. Where it is larger, candidates are listed anew from all cosines, and where that
+    does not help either, the best assignment is found among all pairs.
+    """
+    listed = _on_list(earlier, products(A, B, earlier.starts, earlier.columns))
+    gap = _sampled_gap(listed, A, B)
+    if gap <= max_gap:
+        return replace(listed, gap=gap)
     S = A @ B.T
     for _ in range(LISTINGS):
-        assignment = _relist(assignment, S)
-        if assignment.gap <= max_gap:
-            return assignment
+        listed = _relist(listed, S)
+        if listed.gap <= max_gap:
+            return listed
     return _solve(S)
+
+
+def _sampled_gap(listed: Assignment, A: torch.Tensor, B: torch.Tensor) -> float:
+    """By how much, on average, a row would rather have another column than its partner, at the prices."""
+    rows = slice(None, None, max(1, len(A) // SAMPLED_ROWS))
+    net = A[rows] @ B.T - listed.price.float()
+    return (net.amax(dim=1) - net.gather(1, listed.partners[rows, None]).squeeze(1)).mean().item()
 
 
 def _solve(S: torch.Tensor) -> Assignment:

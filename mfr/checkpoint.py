@@ -18,8 +18,8 @@ from mfr.mutual import Matches
 class CurveRow:
     """One SAE at one step of training.
 
-    mse and unevenness are those of the step's batch, stale is that of the last matching and gap the largest bound of the last
-    listings (`mfr.mutual.Matches`); inactive is the share of latents that were never active since the row before.
+    mse and unevenness are those of the step's batch, stale and gap those of the last matching (`mfr.mutual.Matches`); inactive
+    is the share of latents that were never active since the row before.
     """
 
     step: int
@@ -84,7 +84,6 @@ def of_matches(matches: Matches) -> dict[str, torch.Tensor]:
     """The matches as tensors to save; `to_matches` makes them again."""
     tensors = {
         "matches.partners": torch.stack(matches.partners),
-        "matches.number": torch.tensor(matches.number),
         "matches.stale": torch.tensor(matches.stale, dtype=torch.float64),
         "matches.gaps": torch.tensor([assignment.gap for assignment in matches.assignments], dtype=torch.float64),
     }
@@ -110,4 +109,4 @@ def to_matches(tensors: dict[str, torch.Tensor]) -> Matches | None:
         )
         for pair, gap in enumerate(tensors["matches.gaps"].tolist())
     )
-    return Matches(partners, assignments, int(tensors["matches.number"]), float(tensors["matches.stale"]))
+    return Matches(partners, assignments, float(tensors["matches.stale"]))

@@ -9,25 +9,22 @@ from typing import Literal
 import torch
 from torch.nn.functional import embedding_bag, normalize
 
-from mfr.assignment import Assignment, follow, renew, solve
+from mfr.assignment import Assignment, follow, solve
 from mfr.matching import Matching, hungarian
 
 Statistic = Literal["absolute", "cubed"]
-
-RENEWED_EVERY = 10
 
 
 @dataclass(frozen=True)
 class Matches:
     """Partners of all pairs i < j of n SAEs, in order: partners[pair][r] is the feature of j that belongs to feature r of i.
 
-    `assignments` are those that one-to-one partners come from. `number` counts the matchings, and `stale` is the mean
-    cosine that the partners had lost when they were replaced.
+    `assignments` are those that one-to-one partners come from, and `stale` is the mean cosine that the partners before had
+    lost when they were replaced.
     """
 
     partners: tuple[torch.Tensor, ...]
     assignments: tuple[Assignment, ...] = ()
-    number: int = 0
     stale: float = 0.0
 
     @property
@@ -39,11 +36,10 @@ class Matches:
 def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Matches | None = None) -> Matches:
     """Partners of the features W (n, h, d): the nearest (paper, section 3.3), or one to one, the best where max_gap is 0.
 
-    Else one-to-one partners follow `earlier` ones, and all cosines of a pair are computed at every tenth matching, in turn.
+    Else one-to-one partners follow `earlier` ones as long as the gap allows it.
     """
     features = normalize(W, dim=2)
     pairs = list(combinations(features, 2))
-    number = earlier.number + 1 if earlier else 0
     assignments: tuple[Assignment, ...] = ()
     if matching == "max":
         partners = tuple((A @ B.T).argmax(dim=1) for A, B in pairs)
@@ -51,16 +47,11 @@ def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Matches 
         partners = tuple(hungarian(A @ B.T)[1] for A, B in pairs)
     else:
         assignments = tuple(
-            solve(A, B)
-            if earlier is None
-            else follow(earlier.assignments[pair], A, B)
-            if (number - pair) % RENEWED_EVERY
-            else renew(earlier.assignments[pair], A, B, max_gap)
-            for pair, (A, B) in enumerate(pairs)
+            follow(earlier.assignments[pair], A, B, max_gap) if earlier else solve(A, B) for pair, (A, B) in enumerate(pairs)
         )
         partners = tuple(assignment.partners for assignment in assignments)
     stale = 0.0 if earlier is None else _mean_cosine(pairs, partners) - _mean_cosine(pairs, earlier.partners)
-    return Matches(partners, assignments, number, stale)
+    return Matches(partners, assignments, stale)
 
 
 def _mean_cosine(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], partners: tuple[torch.Tensor, ...]) -> float:

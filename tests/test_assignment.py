@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from mfr.assignment import _assign, follow, renew, solve
+from mfr.assignment import _assign, follow, solve
 from mfr.matching import hungarian
 
 
@@ -38,27 +38,24 @@ def test_solve_is_the_best_assignment_and_a_permutation_is_undone() -> None:
 
 
 def test_following_stays_near_the_best_while_features_drift() -> None:
-    A, B, generator = dictionaries(300, 40)
-    assignment = solve(A, B)
-    lost = []
-    for number in range(1, 31):
+    A, B, generator = dictionaries(600, 40)
+    assignment, listings = solve(A, B), 0
+    for _ in range(30):
         A = unit(A + 0.02 * torch.randn(A.shape, generator=generator))
         B = unit(B + 0.02 * torch.randn(B.shape, generator=generator))
-        assignment = follow(assignment, A, B) if number % 10 else renew(assignment, A, B, 1.0)
-        lost.append(best(A, B) - mean_cosine(A, B, assignment.partners))
-        if number % 10 == 0:
-            assert -1e-6 < lost[-1] <= assignment.gap + 1e-6
-    assert max(lost) < 2e-3 and sum(lost) / 30 < 5e-4
+        before, assignment = assignment, follow(assignment, A, B, 2e-3)
+        listings += assignment.columns is not before.columns
+        # The gap of a sample of 300 rows is near that of all.
+        assert -1e-6 < best(A, B) - mean_cosine(A, B, assignment.partners) <= assignment.gap + 5e-4 <= 2.5e-3
+    assert 1 <= listings < 30
 
 
-def test_a_gap_that_is_too_large_is_repaired_by_an_exact_solution() -> None:
+def test_features_that_jumped_are_listed_anew_or_solved() -> None:
     A, B, generator = dictionaries(200, 20)
-    assignment = solve(A, B)
     other = unit(torch.randn(B.shape, generator=generator))
-    left = renew(assignment, A, other, 1.0)
-    repaired = renew(assignment, A, other, 1e-9)
-    assert best(A, other) - mean_cosine(A, other, left.partners) <= left.gap + 1e-6 and left.gap > 1e-4
-    assert mean_cosine(A, other, repaired.partners) == pytest.approx(best(A, other), abs=1e-6) and repaired.gap == 0
+    for max_gap in (1e-2, 1e-9):
+        found = follow(solve(A, B), A, other, max_gap)
+        assert -1e-6 < best(A, other) - mean_cosine(A, other, found.partners) <= max_gap + 1e-6
 
 
 def test_cosines_of_very_different_size_are_assigned_too() -> None:
