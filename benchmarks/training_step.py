@@ -23,16 +23,18 @@ import torch
 from pydantic import BaseModel
 
 from mfr.devices import limit_threads, resolve_device
-from mfr.params import GenerateSynthetic, Method, Penalty, Train
+from mfr.method import Method, Penalty, Train
+from mfr.params import GenerateSynthetic
 from mfr.store import Vectors, VectorWriter
-from mfr.synthetic import active_features, codes, combine, true_features
 from mfr.training import Saving, Trainer
+from stages import generate_synthetic
 
 SAELENS = Path(".venv-saelens/bin/python")
 PENALTY = Penalty(matching="hungarian", alpha="balanced", alpha_factor=0.1, warmup=100, refresh=50)
 MFR = Method(penalty=PENALTY)
 STEPS_A_ROUND = 16  # what two of the reader's pools hold
 MEMORY_STEPS = 60
+STORED_BATCHES = 40
 
 
 class Shape(BaseModel):
@@ -135,21 +137,16 @@ def _seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 def _file(shape: Shape, folder: Path) -> Path:
-    """Vectors with twice as many known features as latents: drawn, or 40 batches of them on disk."""
+    """Vectors with twice as many known features as latents: drawn, or some batches of them on disk."""
     settings = GenerateSynthetic(dimension=shape.size, features=2 * shape.train.hidden, train_rows=None, heldout_rows=1)
-    path = folder / "vectors.h5"
+    drawn, stored = folder / "drawn.h5", folder / "stored.h5"
+    generate_synthetic.run(settings, drawn, folder / "heldout.h5")
     if shape.drawn:
-        active = ((active_features(settings),), "uint16")
-        with VectorWriter(path, "synthetic", {"active": active, "coefficients": (active[0], "float32")}) as writer:
-            writer.attach("features", true_features(settings))
-            writer.describe("drawn", settings.model_dump_json())
-        return path
-    features = true_features(settings)
-    with VectorWriter(path, "synthetic", {"vectors": ((shape.size,), "float16")}) as writer:
-        for batch in range(40):
-            rows = combine(features, *codes(settings, 0, batch * shape.train.batch, shape.train.batch))
-            writer.append(vectors=rows.astype(np.float16))
-    return path
+        return drawn
+    with Vectors(drawn) as vectors, VectorWriter(stored, "synthetic", {"vectors": ((shape.size,), "float16")}) as writer:
+        for rows in islice(vectors.batches(shape.train.batch, 0), STORED_BATCHES):
+            writer.append(vectors=rows.numpy().astype(np.float16))
+    return stored
 
 
 def _gemm(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
@@ -199,7 +196,7 @@ def peak_rss_mb(shape: Shape, path: Path, threads: int) -> float:
         with closing(trainer.batches(0)) as batches:
             for x in islice(batches, MEMORY_STEPS):
                 trainer.step(x.to(trainer.device))
-        trainer._save(Saving(path.with_name("checkpoint.safetensors"), "benchmark", every_s=0))
+        trainer.save(Saving(path.with_name("checkpoint.safetensors"), "benchmark", every_s=0))
     return (_highest_rss_kb() - before) / 1024
 
 

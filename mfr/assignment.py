@@ -58,7 +58,7 @@ def follow(earlier: Assignment, A: torch.Tensor, B: torch.Tensor, max_gap: float
         return replace(listed, gap=gap)
     S = A @ B.T
     for _ in range(LISTINGS):
-        listed = _relist(listed, S)
+        listed = _relist(listed.partners, listed.price, S)
         if listed.gap <= max_gap:
             return listed
     return _solve(S)
@@ -72,18 +72,17 @@ def _sampled_gap(listed: Assignment, A: torch.Tensor, B: torch.Tensor) -> float:
 
 
 def _solve(S: torch.Tensor) -> Assignment:
-    partners, free = hungarian(S)[1], torch.zeros_like(S[0], dtype=torch.float64)
-    price = _relist(Assignment(partners, free, *_candidates(S, partners, free), gap=0.0), S).price
+    partners = hungarian(S)[1]
+    price = _relist(partners, torch.zeros_like(S[0], dtype=torch.float64), S).price
     return Assignment(partners, price, *_candidates(S, partners, price), gap=0.0)
 
 
-def _relist(earlier: Assignment, S: torch.Tensor) -> Assignment:
-    starts, columns = _candidates(S, earlier.partners, earlier.price)
+def _relist(partners: torch.Tensor, price: torch.Tensor, S: torch.Tensor) -> Assignment:
+    starts, columns = _candidates(S, partners, price)
     rows = torch.repeat_interleave(torch.arange(len(S), device=S.device), starts.diff())
-    listed = _on_list(replace(earlier, starts=starts, columns=columns), S[rows, columns])
+    listed = _on_list(Assignment(partners, price, starts, columns, gap=np.inf), S[rows, columns])
     bound = listed.price.mean() + (S - listed.price.float()).amax(dim=1).mean()
-    gap = (bound - S.gather(1, listed.partners[:, None]).mean()).item()
-    return replace(listed, gap=gap)
+    return replace(listed, gap=(bound - S.gather(1, listed.partners[:, None]).mean()).item())
 
 
 def _candidates(S: torch.Tensor, partners: torch.Tensor, price: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

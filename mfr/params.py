@@ -5,92 +5,13 @@ The schema for editors and docs/configuration.md are generated from here (`pytho
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from mfr.method import Method, Train
+from mfr.section import Name, Positive, PositiveFloat, Section, Seed
 
 Source = Literal["synthetic", "language_model", "eeg"]
 SOURCES: tuple[Source, ...] = ("synthetic", "language_model", "eeg")
-
-Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-
-
-class Section(BaseModel):
-    """A mapping of params.yaml; keys that it does not know are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Train(Section):
-    """How an ensemble of SAEs is trained, whatever its method."""
-
-    hidden: Positive = Field(description="Latents of each SAE, h.")
-    k: list[Positive] = Field(description="Active latents of each SAE; the list's length is the number of SAEs, n.")
-    activation: Literal["topk", "topk_relu"] = Field(
-        "topk", description="`topk` keeps the k largest (the paper); `topk_relu` also sets negative ones to zero."
-    )
-    batch: Positive = Field(description="Vectors a step, B.")
-    steps: Positive = Field(description="Steps of training.")
-    learning_rate: PositiveFloat = Field(description="Learning rate of AdamW.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
-    precision: Literal["float32", "tf32", "bfloat16"] = Field(
-        "float32",
-        description="Number format of the product x Wᵀ in training, its largest cost; the rest stays float32. `tf32` has an "
-        "effect on a GPU alone, where it also rounds the products of matchings.",
-    )
-    log_every: Positive = Field(20, description="Steps between two rows of the learning curves.")
-
-    @model_validator(mode="after")
-    def _k_fits(self) -> "Train":
-        if not self.k:
-            raise ValueError("k is empty: give one number of active latents an SAE, such as [36, 36]")
-        if max(self.k) > self.hidden:
-            raise ValueError(f"k = {max(self.k)} is larger than hidden = {self.hidden}: an SAE has only that many latents")
-        return self
-
-
-class Penalty(Section):
-    """The auxiliary penalty on dissimilar features (paper, section 3.3)."""
-
-    matching: Literal["hungarian", "max"] = Field(
-        description="`hungarian` pairs latents one to one; `max` takes each latent's most similar one (the paper's formula)."
-    )
-    alpha: PositiveFloat | Literal["balanced", "initial_loss"] = Field(
-        "balanced",
-        description="Weight α: a number; `balanced` makes the penalty equal to an SAE's reconstruction loss at the first step; "
-        "`initial_loss` takes the first step's reconstruction loss.",
-    )
-    alpha_factor: PositiveFloat = Field(1.0, description="Multiplies α.")
-    warmup: int = Field(100, ge=0, description="Steps over which α rises from 0, as a half cosine.")
-    refresh: Positive = Field(50, description="Steps between two matchings; partners are kept in between.")
-    max_gap: float = Field(
-        0.005,
-        ge=0,
-        description="By how much the mean cosine of one-to-one partners may fall short of the best possible before they are "
-        "solved exactly, which is slow; 0 solves exactly at every matching.",
-    )
-
-
-class Reinitialise(Section):
-    """When an SAE with unevenly used latents starts anew (paper, section 3.3 and figure 6)."""
-
-    statistic: Literal["absolute", "cubed"] = Field(
-        "absolute",
-        description="Mean over latents of |f − k/h| / (k/h), f being the share of the batch in which a latent is active "
-        "(`absolute`, the paper's), or of its third power (`cubed`).",
-    )
-    threshold: PositiveFloat = Field(1.0, description="An SAE whose statistic is above this starts anew.")
-    check_every: Positive = Field(25, description="Steps between two checks.")
-    check_steps: Positive = Field(100, description="No check after this many steps.")
-    max_reinits: Positive = Field(3, description="An SAE starts anew at most this often.")
-
-
-class Method(Section):
-    """A named way of training; `{}` is the baseline: no penalty, no reinitialisation."""
-
-    penalty: Penalty | None = Field(None, description="Pull the SAEs' features together.")
-    reinitialise: Reinitialise | None = Field(None, description="Start SAEs with inactive latents anew.")
 
 
 class GenerateSynthetic(Section):

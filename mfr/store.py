@@ -197,16 +197,17 @@ class Vectors:
         Rows read one by one at random cost 10 to 50 times more.
         """
         begun, filled = aligned(batch, self.size), 0
-        for pool in self._pools(batch, seed, first):
-            while len(pool):
-                taken = min(batch - filled, len(pool))
-                begun[filled : filled + taken] = pool[:taken]
-                pool, filled = pool[taken:], filled + taken
+        for pool, order in self._pools(batch, seed, first):
+            while len(order):
+                taken, order = np.split(order, [batch - filled])
+                begun[filled : filled + len(taken)] = pool[taken]
+                filled += len(taken)
                 if filled == batch:
                     yield begun
                     begun, filled = aligned(batch, self.size), 0
 
-    def _pools(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
+    def _pools(self, batch: int, seed: int, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Neighbouring rows of blocks drawn at random, and the order in which they are used, from row number `first` on."""
         block = max(1, batch // BLOCKS_A_BATCH)
         starts = np.arange(0, self.rows, block)
         skipped_epochs, skip = divmod(first, self.rows)
@@ -221,7 +222,7 @@ class Vectors:
                 rows = np.empty((size, self.size), np.float32)
                 for start, end, at in zip(drawn, ends, (ends - drawn).cumsum() - (ends - drawn)):
                     rows[at : at + end - start] = self._read(start, end)
-                yield rows[numpy_stream("pool", seed, epoch, pool).permutation(size)[skip:]]
+                yield rows, numpy_stream("pool", seed, epoch, pool).permutation(size)[skip:]
                 skip = 0
 
     def __enter__(self) -> "Vectors":

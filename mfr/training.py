@@ -14,8 +14,8 @@ from mfr import checkpoint, kernels, mutual, sae
 from mfr.checkpoint import CurveRow, Progress
 from mfr.errors import UserError
 from mfr.interruption import Interrupted, Interruption
+from mfr.method import Method, Train
 from mfr.mutual import Matches, alpha, links, match, unevenness, warmup
-from mfr.params import Method, Train
 from mfr.prefetch import prefetched
 from mfr.progress import Ticker
 from mfr.sae import Ensemble, Step, random_features
@@ -73,7 +73,7 @@ class Trainer:
                     self._resume(saving)
                 self._run(saving, tell)
             except Interrupted as interrupted:
-                self._save(saving)
+                self.save(saving)
                 message = f"{interrupted}: saved at step {self.progress.step} of {self.settings.steps}; run again to go on"
                 raise Interrupted(message, interrupted.number) from None
         return self.saes
@@ -88,7 +88,7 @@ class Trainer:
                 tell(self._describe((step - first) / (now - started)))
                 if now - saved >= saving.every_s or step - self.saved_step == saving.every_steps:
                     saved = now
-                    self._save(saving)
+                    self.save(saving)
 
     def batches(self, first: int) -> Generator[torch.Tensor]:
         """The batches from step `first` on, read ahead where a file or a GPU makes one wait; else all cores are at work."""
@@ -223,7 +223,8 @@ class Trainer:
         logged = [f"{row.mse:.4g}" for row in self.progress.curves[-len(self.saes.k) :]]
         return f"step {step}/{steps}  {rate:.1f} steps/s  {(steps - step) / rate:.0f} s left  mse {' '.join(logged)}"
 
-    def _save(self, saving: Saving) -> None:
+    def save(self, saving: Saving) -> None:
+        """Write a checkpoint of this step, if it was not written yet."""
         if self.saved_step == self.progress.step:
             return
         with self.interruption.deferred():

@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from mfr import paths
 from mfr.errors import UserError
 from mfr.interruption import Interrupted
-from mfr.params import SOURCES, Method, Params, SourceSection
+from mfr.method import Method
+from mfr.params import SOURCES, Params, SourceSection
 from mfr.params_file import load
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -28,9 +28,10 @@ def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
                 writer.attach("features", true_features(settings))
                 if rows is None:
                     writer.describe("drawn", settings.model_dump_json())
+                    continue
                 stream = stream_seed(f"vectors {split}", settings.seed)
-                for first in range(0, rows or 0, ROWS_AT_ONCE):
-                    indices, coefficients = codes(settings, stream, first, min(ROWS_AT_ONCE, (rows or 0) - first))
+                for first in range(0, rows, ROWS_AT_ONCE):
+                    indices, coefficients = codes(settings, stream, first, min(ROWS_AT_ONCE, rows - first))
                     writer.append(active=indices, coefficients=coefficients)
 
 

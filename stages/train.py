@@ -13,7 +13,8 @@ from safetensors.torch import save
 
 from mfr import paths
 from mfr.devices import allow_tf32, limit_threads, resolve_device
-from mfr.params import Execution, Method, Params, Train
+from mfr.method import Method, Train
+from mfr.params import Execution, Params
 from mfr.store import Vectors
 from mfr.training import Saving, Trainer
 from stages.common import call, find_method, stage_parser, writing

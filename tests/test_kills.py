@@ -48,7 +48,8 @@ def wait_for_checkpoint(folder: Path, process: psutil.Process) -> None:
 
 
 def kill(process: psutil.Process) -> None:
-    for each in [*process.children(recursive=True), process]:
+    """The engine first: DVC rewrites its own lock file when its stage dies, and cut short that file stops it for good."""
+    for each in [process, *process.children(recursive=True)]:
         each.kill()
     process.wait()
 

@@ -11,8 +11,9 @@ import torch
 from mfr import checkpoint
 from mfr.errors import UserError
 from mfr.interruption import Interrupted
+from mfr.method import Method, Penalty, Reinitialise, Train
 from mfr.mutual import match, unevenness, warmup
-from mfr.params import GenerateSynthetic, Method, Penalty, Reinitialise, Train
+from mfr.params import GenerateSynthetic
 from mfr.sae import Ensemble, encode, random_features
 from mfr.store import Vectors
 from mfr.training import Saving, Trainer

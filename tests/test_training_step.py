@@ -2,7 +2,7 @@ import pytest
 
 from benchmarks import training_step
 from benchmarks.training_step import Shape, measure
-from mfr.params import Train
+from mfr.method import Train
 
 
 @pytest.mark.parametrize("drawn", [True, False])

@@ -1,0 +1,16 @@
+"""What a mapping of params.yaml is made of."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Section(BaseModel):
+    """A mapping of params.yaml; keys that it does not know are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
