@@ -28,7 +28,7 @@ REDUCTIONS = 3
 
 @dataclass(frozen=True)
 class Assignment:
-    """Partners (h) of A's features in B, chosen from candidates: columns[starts[i]:starts[i + 1]] for row i.
+    """Partners (h) of A's features in B, chosen among candidates[starts[i]:starts[i + 1]] for row i.
 
     price (h) is that of each feature of B. gap is by how much the mean cosine may fall short of the best possible: a bound
     from all rows where the candidates are new, else from a sample of them.
@@ -37,7 +37,7 @@ class Assignment:
     partners: torch.Tensor
     price: torch.Tensor
     starts: torch.Tensor
-    columns: torch.Tensor
+    candidates: torch.Tensor
     gap: float
 
 
@@ -52,7 +52,7 @@ def follow(earlier: Assignment, A: torch.Tensor, B: torch.Tensor, max_gap: float
     The gap is measured on a sample of rows. Where it is larger, candidates are listed anew from all cosines, and where that
     does not help either, the best assignment is found among all pairs.
     """
-    listed = _on_list(earlier, products(A, B, earlier.starts, earlier.columns))
+    listed = _on_list(earlier, products(A, B, earlier.starts, earlier.candidates))
     gap = _sampled_gap(listed, A, B)
     if gap <= max_gap:
         return replace(listed, gap=gap)
@@ -91,14 +91,15 @@ def _candidates(S: torch.Tensor, partners: torch.Tensor, price: torch.Tensor) ->
     count, every = min(CANDIDATES, h), torch.arange(h, device=S.device)
     net = S - price.float()
     of_rows = (every[:, None] * h + net.topk(count, dim=1, sorted=False).indices).flatten()
-    net = (S - net.amax(dim=1, keepdim=True)).T.contiguous()
-    of_columns = (net.topk(count, dim=1, sorted=False).indices * h + every[:, None]).flatten()
+    # A column's own price is in all its entries, and changes no order among them.
+    net -= net.amax(dim=1, keepdim=True)
+    of_columns = (net.T.contiguous().topk(count, dim=1, sorted=False).indices * h + every[:, None]).flatten()
     entries = torch.cat([of_rows, of_columns, every * h + partners]).unique()
     return torch.searchsorted(entries, torch.arange(h + 1, device=S.device) * h), entries % h
 
 
 def _on_list(earlier: Assignment, cosines: torch.Tensor) -> Assignment:
-    listed = [tensor.cpu().numpy() for tensor in (earlier.starts, earlier.columns, cosines.double())]
+    listed = [tensor.cpu().numpy() for tensor in (earlier.starts, earlier.candidates, cosines.double())]
     partners, price = (tensor.cpu().numpy().copy() for tensor in (earlier.partners, earlier.price))
     _assign(*listed, partners, price)
     return replace(

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,14 +12,14 @@ from safetensors.torch import save as to_bytes
 
 from mfr.assignment import Assignment
 from mfr.errors import UserError
-from mfr.mutual import Matches
+from mfr.mutual import Match
 
 
 @dataclass
 class CurveRow:
     """One SAE at one step of training.
 
-    mse and unevenness are those of the step's batch, stale and gap those of the last matching (`mfr.mutual.Matches`); inactive
+    mse and unevenness are those of the step's batch, stale and gap those of the last matching (`mfr.mutual.Match`); inactive
     is the share of latents that were never active since the row before.
     """
 
@@ -80,33 +81,27 @@ def load(path: Path, key: str) -> tuple[dict[str, torch.Tensor], Progress]:
     return tensors, Progress(**{**rest, "curves": [CurveRow(**row) for row in rest["curves"]]})
 
 
-def of_matches(matches: Matches) -> dict[str, torch.Tensor]:
+def of_matches(matches: Sequence[Match]) -> dict[str, torch.Tensor]:
     """The matches as tensors to save; `to_matches` makes them again."""
-    tensors = {
-        "matches.partners": torch.stack(matches.partners),
-        "matches.stale": torch.tensor(matches.stale, dtype=torch.float64),
-        "matches.gaps": torch.tensor([assignment.gap for assignment in matches.assignments], dtype=torch.float64),
-    }
-    for pair, assignment in enumerate(matches.assignments):
-        tensors[f"matches.{pair}.price"] = assignment.price
-        tensors[f"matches.{pair}.starts"] = assignment.starts
-        tensors[f"matches.{pair}.columns"] = assignment.columns
+    tensors: dict[str, torch.Tensor] = {}
+    for pair, match in enumerate(matches):
+        own = {"rows": match.rows, "columns": match.columns, "stale": torch.tensor(match.stale, dtype=torch.float64)}
+        if match.assignment is not None:
+            own |= vars(match.assignment) | {"gap": torch.tensor(match.gap, dtype=torch.float64)}
+            del own["partners"]  # the columns
+        tensors |= {f"matches.{pair}.{name}": tensor for name, tensor in own.items()}
     return tensors
 
 
-def to_matches(tensors: dict[str, torch.Tensor]) -> Matches | None:
-    """The matches among a checkpoint's tensors, or None where it has none."""
-    if "matches.partners" not in tensors:
-        return None
-    partners = tuple(tensors["matches.partners"])
-    assignments = tuple(
-        Assignment(
-            partners=partners[pair],
-            price=tensors[f"matches.{pair}.price"],
-            starts=tensors[f"matches.{pair}.starts"],
-            columns=tensors[f"matches.{pair}.columns"],
-            gap=gap,
-        )
-        for pair, gap in enumerate(tensors["matches.gaps"].tolist())
-    )
-    return Matches(partners, assignments, float(tensors["matches.stale"]))
+def to_matches(tensors: dict[str, torch.Tensor]) -> list[Match]:
+    """The matches among a checkpoint's tensors."""
+    matches: list[Match] = []
+    while own := _below(f"matches.{len(matches)}.", tensors):
+        rows, columns, stale = own.pop("rows"), own.pop("columns"), own.pop("stale").item()
+        assignment = Assignment(columns, gap=own.pop("gap").item(), **own) if own else None
+        matches.append(Match(rows, columns, assignment, stale))
+    return matches
+
+
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

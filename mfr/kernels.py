@@ -61,7 +61,7 @@ def pull(W: torch.Tensor, links: Links, weight: float, d_W: torch.Tensor) -> tor
     cosines = torch.empty(len(features))
     given, written = _arrays(features, norm, links.starts, links.partners), _arrays(d_W.view_as(features), cosines)
     side_by_side(_pull, even_bounds(len(features)), *given, weight * links.share, *written)
-    return 1 - cosines.sum() * (links.share / 2)
+    return (len(links.partners) - cosines.sum()) * (links.share / 2)
 
 
 def _arrays(*tensors: torch.Tensor) -> list[np.ndarray]:

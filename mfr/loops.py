@@ -1,13 +1,16 @@
-"""Compiled loops: how they are run side by side, and the sum of rows that several of them need."""
+"""Work side by side: compiled loops in parts, whole tasks; and the sum of rows that several loops need."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numba import njit
+
+Result = TypeVar("Result")
 
 # Sums may be reordered to be vectorised; NaN and infinity keep their meaning.
 REORDER = {"reassoc", "contract", "arcp", "nsz"}
@@ -34,6 +37,11 @@ def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: o
         part.result()
 
 
+def each(task: Callable[..., Result], *arguments: Iterable[object]) -> list[Result]:
+    """The task of each of the arguments, like `map`; as many at a time as torch has threads, each on one of them."""
+    return list(_one_threaded(torch.get_num_threads()).map(task, *arguments))
+
+
 def aligned(rows: int, columns: int) -> np.ndarray:
     """An array (rows, columns) float32 that begins where torch's would, on which a product's last bits can depend."""
     return torch.empty(rows, columns).numpy()
@@ -42,6 +50,12 @@ def aligned(rows: int, columns: int) -> np.ndarray:
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "loops")
+
+
+@cache
+def _one_threaded(threads: int) -> ThreadPoolExecutor:
+    # torch keeps its number of threads for each thread that uses it.
+    return ThreadPoolExecutor(threads, "tasks", initializer=torch.set_num_threads, initargs=(1,))
 
 
 @njit(**INLINED)

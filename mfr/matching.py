@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import normalize
 
-Matching = Literal["hungarian", "max"]
+Matching = Literal["hungarian", "max", "max_symmetric", "mutual"]
 
 
 def cosines(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
@@ -21,6 +21,24 @@ def hungarian(similarity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows and columns (both of the smaller side's length) of the one-to-one pairs of the largest total similarity."""
     rows, columns = linear_sum_assignment(similarity.cpu().numpy(), maximize=True)
     return torch.from_numpy(rows).to(similarity.device), torch.from_numpy(columns).to(similarity.device)
+
+
+def matched(similarity: torch.Tensor, matching: Matching) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and columns that belong together in a square matrix of similarities.
+
+    `max` takes each row's most similar column (paper, section 3.3), `max_symmetric` each column's row as well, `mutual` the
+    pairs that are each other's most similar, and `hungarian` one-to-one pairs.
+    """
+    if matching == "hungarian":
+        return hungarian(similarity)
+    every = torch.arange(len(similarity), device=similarity.device)
+    columns, rows = similarity.argmax(dim=1), similarity.argmax(dim=0)
+    if matching == "max":
+        return every, columns
+    if matching == "max_symmetric":
+        return torch.cat([every, rows]), torch.cat([columns, every])
+    mutual = rows[columns] == every
+    return every[mutual], columns[mutual]
 
 
 def mmcs_max(A: torch.Tensor, B: torch.Tensor) -> float:

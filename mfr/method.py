@@ -38,8 +38,9 @@ class Train(Section):
 class Penalty(Section):
     """The auxiliary penalty on dissimilar features (paper, section 3.3)."""
 
-    matching: Literal["hungarian", "max"] = Field(
-        description="`hungarian` pairs latents one to one; `max` takes each latent's most similar one (the paper's formula)."
+    matching: Literal["hungarian", "max", "max_symmetric", "mutual"] = Field(
+        description="`hungarian` pairs latents one to one; `max` takes each latent's most similar one (the paper's formula), "
+        "`max_symmetric` so in both directions; `mutual` pairs those alone that are each other's most similar.",
     )
     alpha: PositiveFloat | Literal["balanced", "initial_loss"] = Field(
         "balanced",

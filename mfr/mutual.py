@@ -2,87 +2,91 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
+from itertools import combinations, repeat
 from typing import Literal
 
 import torch
 from torch.nn.functional import embedding_bag, normalize
 
 from mfr.assignment import Assignment, follow, solve
-from mfr.matching import Matching, hungarian
+from mfr.loops import each
+from mfr.matching import Matching, matched
 
 Statistic = Literal["absolute", "cubed"]
 
 
 @dataclass(frozen=True)
-class Matches:
-    """Partners of all pairs i < j of n SAEs, in order: partners[pair][r] is the feature of j that belongs to feature r of i.
+class Match:
+    """Features of two SAEs that belong together: rows of the first with columns of the second, (m) each.
 
-    `assignments` are those that one-to-one partners come from, and `stale` is the mean cosine that the partners before had
-    lost when they were replaced.
+    `assignment` is what one-to-one partners come from, if they are followed, and `stale` is the mean cosine that the match
+    before had lost when it was replaced.
     """
 
-    partners: tuple[torch.Tensor, ...]
-    assignments: tuple[Assignment, ...] = ()
+    rows: torch.Tensor
+    columns: torch.Tensor
+    assignment: Assignment | None = None
     stale: float = 0.0
 
     @property
     def gap(self) -> float:
-        """By how much a pair's mean cosine may fall short of the best one-to-one partners': the largest bound."""
-        return max((assignment.gap for assignment in self.assignments), default=0.0)
+        """By how much the mean cosine may fall short of the best one-to-one partners'."""
+        return self.assignment.gap if self.assignment else 0.0
 
 
-def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Matches | None = None) -> Matches:
-    """Partners of the features W (n, h, d): the nearest (paper, section 3.3), or one to one, the best where max_gap is 0.
+def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Sequence[Match] = ()) -> list[Match]:
+    """What `mfr.matching.matched` finds, for all pairs i < j of the SAEs W (n, h, d), in order.
 
-    Else one-to-one partners follow `earlier` ones as long as the gap allows it.
+    One-to-one partners follow `earlier` ones as long as their gap is at most `max_gap`, and are the best where that is 0.
     """
     features = normalize(W, dim=2)
-    pairs = list(combinations(features, 2))
-    assignments: tuple[Assignment, ...] = ()
-    if matching == "max":
-        partners = tuple((A @ B.T).argmax(dim=1) for A, B in pairs)
-    elif max_gap == 0:
-        partners = tuple(hungarian(A @ B.T)[1] for A, B in pairs)
-    else:
-        assignments = tuple(
-            follow(earlier.assignments[pair], A, B, max_gap) if earlier else solve(A, B) for pair, (A, B) in enumerate(pairs)
-        )
-        partners = tuple(assignment.partners for assignment in assignments)
-    stale = 0.0 if earlier is None else _mean_cosine(pairs, partners) - _mean_cosine(pairs, earlier.partners)
-    return Matches(partners, assignments, stale)
+
+    def of_pair(pair: tuple[torch.Tensor, torch.Tensor], before: Match | None) -> Match:
+        A, B = pair
+        if matching != "hungarian" or max_gap == 0:
+            found = Match(*matched(A @ B.T, matching))
+        else:
+            assignment = follow(before.assignment, A, B, max_gap) if before and before.assignment else solve(A, B)
+            found = Match(torch.arange(len(A), device=A.device), assignment.partners, assignment)
+        lost = (_mean_cosine(A, B, found) - _mean_cosine(A, B, before)).item() if before else 0.0
+        return replace(found, stale=lost)
+
+    return each(of_pair, combinations(features, 2), earlier or repeat(None))
 
 
-def _mean_cosine(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], partners: tuple[torch.Tensor, ...]) -> float:
-    return torch.stack([(A * B[partner]).sum(dim=1).mean() for (A, B), partner in zip(pairs, partners)]).mean().item()
+def _mean_cosine(A: torch.Tensor, B: torch.Tensor, match: Match) -> torch.Tensor:
+    return torch.linalg.vecdot(A[match.rows], B[match.columns]).mean()
 
 
 @dataclass(frozen=True)
 class Links:
-    """The partners as lists: those of feature f of all n · h are partners[starts[f]:starts[f + 1]]; a link weighs `share`."""
+    """Matches as lists: feature f of all n · h belongs with partners[starts[f]:starts[f + 1]]; each weighs `share`."""
 
     starts: torch.Tensor
     partners: torch.Tensor
     share: float
 
 
-def links(matches: Matches, saes: int) -> Links:
-    """Every match of n SAEs in both directions."""
-    pairs, hidden = list(combinations(range(saes), 2)), len(matches.partners[0])
-    every = torch.arange(hidden, device=matches.partners[0].device)
-    left = torch.cat([i * hidden + every for i, _ in pairs])
-    right = torch.cat([j * hidden + partner for (_, j), partner in zip(pairs, matches.partners, strict=True)])
+def links(matches: Sequence[Match], saes: int, hidden: int) -> Links:
+    """The matches of all pairs of n SAEs with h latents, in both directions.
+
+    A pair of features weighs what it does in the mean over SAEs and features (paper, section 3.3), also where fewer belong
+    together.
+    """
+    pairs = list(combinations(range(saes), 2))
+    left = torch.cat([i * hidden + match.rows for (i, _), match in zip(pairs, matches, strict=True)])
+    right = torch.cat([j * hidden + match.columns for (_, j), match in zip(pairs, matches, strict=True)])
     features, order = torch.cat([left, right]).sort(stable=True)
-    starts = torch.searchsorted(features, torch.arange(saes * hidden + 1, device=every.device))
-    return Links(starts, torch.cat([right, left])[order], share=1 / (len(pairs) * hidden))
+    starts = torch.searchsorted(features, torch.arange(saes * hidden + 1, device=features.device))
+    return Links(starts, torch.cat([right, left])[order], share=1 / max(len(left), len(pairs) * hidden))
 
 
 def pull(W: torch.Tensor, links: Links, weight: float, d_W: torch.Tensor) -> torch.Tensor:
     """The penalty of W (n, h, d); its gradient times `weight` is added to d_W (n, h, d).
 
-    penalty = 1 − mean over pairs of SAEs and features of cos(u, v), v the partner of u, and ∂cos(u, v)/∂u =
-    (v̂ − cos(u, v) û) / ‖u‖: the sum over a feature's links needs Σ v̂ alone. O(links · d), without a matrix of h × h.
+    penalty = Σ share · (1 − cos(u, v)) over the matches, and ∂cos(u, v)/∂u = (v̂ − cos(u, v) û) / ‖u‖: the sum over a
+    feature's matches needs Σ v̂ alone. O(matches · d), without a matrix of h × h.
     """
     features, d_features = W.view(-1, W.shape[2]), d_W.view(-1, W.shape[2])
     norm = features.norm(dim=1, keepdim=True)
@@ -90,7 +94,7 @@ def pull(W: torch.Tensor, links: Links, weight: float, d_W: torch.Tensor) -> tor
     together = embedding_bag(links.partners, u, links.starts[:-1], mode="sum")
     cosines = (together * u).sum(dim=1, keepdim=True)
     d_features.add_((together - cosines * u) / norm, alpha=-weight * links.share)
-    return 1 - cosines.sum() * (links.share / 2)
+    return (len(links.partners) - cosines.sum()) * (links.share / 2)
 
 
 def warmup(step: int, steps: int) -> float:

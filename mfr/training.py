@@ -2,11 +2,12 @@
 
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -15,7 +16,7 @@ from mfr.checkpoint import CurveRow, Progress
 from mfr.errors import UserError
 from mfr.interruption import Interrupted, Interruption
 from mfr.method import Method, Train
-from mfr.mutual import Matches, alpha, links, match, unevenness, warmup
+from mfr.mutual import Match, alpha, links, match, unevenness, warmup
 from mfr.prefetch import prefetched
 from mfr.progress import Ticker
 from mfr.sae import Ensemble, Step, random_features
@@ -58,7 +59,7 @@ class Trainer:
         self.interruption = Interruption()
         self.progress = Progress(reinits=[0] * len(settings.k))
         self.penalty = torch.zeros((), device=device)
-        self.matches: Matches | None = None
+        self.matches: Sequence[Match] = ()
         self.saved_step = 0
         self._forget_since_log()
 
@@ -114,16 +115,16 @@ class Trainer:
             self.losses.append(losses)
             self._account(parts)
 
-    def _matches(self, losses: torch.Tensor) -> Matches | None:
+    def _matches(self, losses: torch.Tensor) -> Sequence[Match]:
         settings = self.method.penalty
-        if settings is None or (self.matches is not None and self.progress.step % settings.refresh):
+        if settings is None or (self.matches and self.progress.step % settings.refresh):
             return self.matches
         self._check([*self.losses, losses])
         return match(self.saes.W, settings.matching, settings.max_gap, self.matches)
 
-    def _set_matches(self, matches: Matches | None) -> None:
-        if matches is not None and matches is not self.matches:
-            self.links = links(matches, len(self.saes.k))
+    def _set_matches(self, matches: Sequence[Match]) -> None:
+        if matches and matches is not self.matches:
+            self.links = links(matches, *self.saes.b.shape)
         self.matches = matches
 
     def _pull_together(self, losses: torch.Tensor) -> None:
@@ -160,7 +161,7 @@ class Trainer:
             self.progress.reinits[i] += 1
             self._start_anew(i)
         if uneven:
-            self.matches = None
+            self.matches = ()
 
     def _start_anew(self, i: int) -> None:
         W, b = self.parameters[i]
@@ -204,8 +205,8 @@ class Trainer:
                     mse=self.losses[-1][i].item(),
                     penalty=self.penalty.item(),
                     alpha=self.progress.alpha,
-                    stale=self.matches.stale if self.matches else 0.0,
-                    gap=self.matches.gap if self.matches else 0.0,
+                    stale=mean(match.stale for match in self.matches) if self.matches else 0.0,
+                    gap=max((match.gap for match in self.matches), default=0.0),
                     inactive=inactive[i],
                     unevenness=uneven[i],
                     reinits=self.progress.reinits[i],
@@ -233,10 +234,9 @@ class Trainer:
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {"W": self.saes.W, "b": self.saes.b, "active": self.active, "penalty": self.penalty}
+        tensors |= checkpoint.of_matches(self.matches)
         if self.losses:
             tensors["losses"] = torch.stack(self.losses)
-        if self.matches is not None:
-            tensors |= checkpoint.of_matches(self.matches)
         for name, parameter in self._named_parameters():
             for moment, value in self.optimizer.state[parameter].items():
                 tensors[f"{name}.{moment}"] = value

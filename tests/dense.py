@@ -1,6 +1,9 @@
 """An independent SAE: dense latents, torch's autograd. Nothing here comes from `mfr`."""
 
+from itertools import combinations
+
 import torch
+from scipy.optimize import linear_sum_assignment
 
 
 def dense_reconstruction(x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, relu: bool) -> torch.Tensor:
@@ -18,8 +21,21 @@ def dense_loss(x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, relu: 
     return ((dense_reconstruction(x, W, b, k, relu) - x) ** 2).mean()
 
 
-def dense_penalty(W: torch.Tensor, partners: list[torch.Tensor]) -> torch.Tensor:
-    """1 − mean cosine of matched rows, over all pairs i < j in order."""
-    pairs = [(i, j) for i in range(len(W)) for j in range(i + 1, len(W))]
-    cosines = [torch.cosine_similarity(W[i], W[j][partner], dim=1).mean() for (i, j), partner in zip(pairs, partners)]
-    return 1 - torch.stack(cosines).mean()
+def dense_penalty(W: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
+    """The weighted sum of 1 − cosine over two SAEs' features, as a mean over all pairs i < j in order."""
+    cosines = [torch.cosine_similarity(W[i][:, None], W[j][None], dim=2) for i, j in combinations(range(len(W)), 2)]
+    return torch.stack([((1 - cosine) * weight).sum() for cosine, weight in zip(cosines, weights)]).mean()
+
+
+def dense_weights(W: torch.Tensor, matching: str) -> list[torch.Tensor]:
+    """What each of the h × h pairs of features weighs, for all pairs of SAEs i < j in order."""
+    cosines = [torch.cosine_similarity(W[i][:, None], W[j][None], dim=2) for i, j in combinations(range(len(W)), 2)]
+    return [_weights(cosine, matching) / W.shape[1] for cosine in cosines]
+
+
+def _weights(cosines: torch.Tensor, matching: str) -> torch.Tensor:
+    every = torch.eye(len(cosines))
+    if matching == "hungarian":
+        return every[linear_sum_assignment(-cosines.numpy())[1]]
+    of_rows, of_columns = every[cosines.argmax(dim=1)], every[cosines.argmax(dim=0)].T
+    return {"max": of_rows, "max_symmetric": (of_rows + of_columns) / 2, "mutual": of_rows * of_columns}[matching]

@@ -44,7 +44,7 @@ def test_following_stays_near_the_best_while_features_drift() -> None:
         A = unit(A + 0.02 * torch.randn(A.shape, generator=generator))
         B = unit(B + 0.02 * torch.randn(B.shape, generator=generator))
         before, assignment = assignment, follow(assignment, A, B, 2e-3)
-        listings += assignment.columns is not before.columns
+        listings += assignment.candidates is not before.candidates
         # The gap of a sample of 300 rows is near that of all.
         assert -1e-6 < best(A, B) - mean_cosine(A, B, assignment.partners) <= assignment.gap + 5e-4 <= 2.5e-3
     assert 1 <= listings < 30

@@ -3,7 +3,7 @@ from itertools import permutations
 import pytest
 import torch
 
-from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max
+from mfr.matching import cosines, hungarian, matched, mcc_hungarian, mmcs_max
 
 
 def dictionaries() -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,3 +31,14 @@ def test_mmcs_and_mcc_by_loops() -> None:
     best = max(sum(similarity[i][j] for i, j in enumerate(order)) for order in permutations(range(6)))
     assert mcc_hungarian(A, B) == pytest.approx(best / 6, abs=1e-6)
     assert mcc_hungarian(A, B) < mmcs_max(A, B)
+
+
+def test_matched_pairs_by_loops() -> None:
+    similarity = cosines(*dictionaries())
+    nearest = {(i, max(range(6), key=lambda j: similarity[i, j])) for i in range(6)}
+    of_columns = {(max(range(6), key=lambda i: similarity[i, j]), j) for j in range(6)}
+    expected = {"max": nearest, "max_symmetric": nearest | of_columns, "mutual": nearest & of_columns}
+    for matching, pairs in expected.items():
+        rows, columns = matched(similarity, matching)
+        assert set(zip(rows.tolist(), columns.tolist())) == pairs
+    assert len(matched(similarity, "max_symmetric")[0]) == 12 and len(expected["mutual"]) < 6

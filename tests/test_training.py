@@ -18,7 +18,7 @@ from mfr.sae import Ensemble, encode, random_features
 from mfr.store import Vectors
 from mfr.training import Saving, Trainer
 from stages import generate_synthetic
-from tests.dense import dense_loss, dense_penalty
+from tests.dense import dense_loss, dense_penalty, dense_weights
 
 CPU = torch.device("cpu")
 PENALTY = Penalty(matching="hungarian", alpha="balanced", alpha_factor=0.5, warmup=6, refresh=4)
@@ -52,15 +52,15 @@ def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: P
 
     W, b = start.W.clone().requires_grad_(), start.b.clone().requires_grad_()
     optimizer = torch.optim.AdamW([W, b], lr=chosen.learning_rate, weight_decay=chosen.weight_decay, fused=False)
-    partners: list[torch.Tensor] = []
+    weights: list[torch.Tensor] = []
     weight = 0.0
     for step, x in enumerate(batches):
         losses = [dense_loss(x, W[i], b[i], k, relu=activation == "topk_relu") for i, k in enumerate(chosen.k)]
         loss = torch.stack(losses).sum()
         if method == "mfr":
             if step % PENALTY.refresh == 0:
-                partners = list(match(W.detach(), "hungarian", 0.0).partners)
-            penalty = dense_penalty(W, partners)
+                weights = dense_weights(W.detach(), "hungarian")
+            penalty = dense_penalty(W, weights)
             if step == 0:
                 weight = 0.5 * torch.stack(losses).mean().item() / penalty.item()
             loss = loss + weight * warmup(step, PENALTY.warmup) * penalty
@@ -166,7 +166,7 @@ def test_an_sae_that_starts_anew_gets_partners_anew(data: Path) -> None:
         assert trainer.progress.reinits == [1, 1]
         anew = trainer.saes.W.clone()
         trainer.step(x)
-    assert torch.equal(trainer.matches.partners[0], match(anew, "hungarian", 0.0).partners[0])
+    assert torch.equal(trainer.matches[0].columns, match(anew, "hungarian", 0.0)[0].columns)
 
 
 @pytest.mark.parametrize("method", list(METHODS))
