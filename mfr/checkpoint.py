@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,44 +10,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from mfr.assignment import Assignment
+from mfr.curves import CurveRow, Progress
 from mfr.errors import UserError
 from mfr.mutual import Match
-
-
-@dataclass
-class CurveRow:
-    """One SAE at one step of training.
-
-    mse and unevenness are those of the step's batch, stale and gap those of the last matching (`mfr.mutual.Match`); inactive
-    is the share of latents that were never active since the row before.
-    """
-
-    step: int
-    sae: int
-    k: int
-    mse: float
-    penalty: float
-    alpha: float
-    stale: float
-    gap: float
-    inactive: float
-    unevenness: float
-    reinits: int
-
-
-@dataclass
-class Progress:
-    """Where a run stands besides its tensors: steps done, full weight α of the penalty, restarts of each SAE, curves.
-
-    first_losses are those of the first step, exploded lists the SAEs whose loss has grown far beyond.
-    """
-
-    step: int = 0
-    alpha: float = 0.0
-    reinits: list[int] = field(default_factory=list)
-    first_losses: list[float] = field(default_factory=list)
-    exploded: list[int] = field(default_factory=list)
-    curves: list[CurveRow] = field(default_factory=list)
 
 
 def save(path: Path, key: str, tensors: dict[str, torch.Tensor], progress: Progress) -> None:

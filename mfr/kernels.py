@@ -52,7 +52,7 @@ def loss_and_gradients(
     shares = np.searchsorted(work, even_bounds(work[-1])).tolist()
     given = _arrays(x, g, W, norm, a.flatten(), d_values.flatten())
     side_by_side(_backward, shares, *given, k, starts, pairs, *_arrays(d_W, d_b))
-    return Step(losses.sum() / x.numel(), torch.from_numpy(np.diff(starts[:, 0])))
+    return Step(losses.sum() / x.numel(), torch.from_numpy(np.diff(starts[:, 0])), g)
 
 
 def pull(W: torch.Tensor, links: Links, weight: float, d_W: torch.Tensor) -> torch.Tensor:

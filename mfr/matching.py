@@ -50,3 +50,8 @@ def mcc_hungarian(A: torch.Tensor, B: torch.Tensor) -> float:
     """Mean cosine of the one-to-one pairs of features of A and B."""
     similarity = cosines(A, B)
     return similarity[hungarian(similarity)].mean().item()
+
+
+def recovered(A: torch.Tensor, features: torch.Tensor, above: float) -> float:
+    """The share of `features` (G, d) with a cosine above a bound to one of A's."""
+    return (cosines(features, A).amax(dim=1) > above).float().mean().item()

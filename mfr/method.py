@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mfr.section import Positive, PositiveFloat, Section
+from mfr.section import Name, Positive, PositiveFloat, Section
 
 
 class Train(Section):
@@ -25,6 +25,11 @@ class Train(Section):
         "effect on a GPU alone, where it also rounds the products of matchings.",
     )
     log_every: Positive = Field(20, description="Steps between two rows of the learning curves.")
+    measure_every: Positive | None = Field(
+        None,
+        description="Rows of the learning curves between two that also say how similar the features are to other SAEs' and, of "
+        "synthetic vectors, to the true ones; null for none, since it takes a matching of all pairs.",
+    )
 
     @model_validator(mode="after")
     def _k_fits(self) -> "Train":
@@ -72,8 +77,31 @@ class Reinitialise(Section):
     max_reinits: Positive = Field(3, description="An SAE starts anew at most this often.")
 
 
+class AuxK(Section):
+    """An auxiliary loss that revives dead latents (Gao et al., 2024, as openai/sparse_autoencoder has it)."""
+
+    k: Positive = Field(description="Dead latents that reconstruct a vector's error; OpenAI takes about d/2.")
+    weight: PositiveFloat = Field(1 / 32, description="Weight against the reconstruction loss, both relative to their targets.")
+    dead_after: Positive = Field(100, description="A latent that was not active for so many steps is dead.")
+
+
+class Transplant(Section):
+    """Overwrites dead latents with features of another SAE that are least like one's own."""
+
+    every: Positive = Field(50, description="Steps between two transplants; the SAE to take from changes each time.")
+    most: Positive = Field(5, description="An SAE takes at most so many features at a time.")
+    dead_after: Positive = Field(50, description="A latent that was not active for so many steps is dead.")
+
+
 class Method(Section):
-    """A named way of training; `{}` is the baseline: no penalty, no reinitialisation."""
+    """A named way of training; `{}` is the baseline, which has no part of these."""
 
     penalty: Penalty | None = Field(None, description="Pull the SAEs' features together.")
     reinitialise: Reinitialise | None = Field(None, description="Start SAEs with inactive latents anew.")
+    auxk: AuxK | None = Field(None, description="Revive dead latents by an auxiliary loss.")
+    transplant: Transplant | None = Field(None, description="Revive dead latents by features of the other SAEs.")
+    learning_rate: PositiveFloat | None = Field(None, description="In place of train.learning_rate.")
+    schedule: Literal["constant", "linear"] = Field(
+        "constant", description="`linear` lowers the learning rate to 0 over the steps of training."
+    )
+    versus: Name = Field("baseline", description="The method that this one's change is measured against.")

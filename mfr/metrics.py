@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from torch.nn.functional import normalize
 
 from mfr.errors import UserError
-from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max
+from mfr.matching import cosines, hungarian, mcc_hungarian, mmcs_max, recovered
 from mfr.mutual import unevenness
 from mfr.sae import Ensemble, decode
 from mfr.store import Vectors
@@ -148,7 +148,7 @@ def truth_metrics(W: torch.Tensor, features: torch.Tensor, recovered_at: float) 
     return TruthMetrics(
         mmcs_max=mmcs_max(W, features),
         mcc_hungarian=mcc_hungarian(W, features),
-        recovered=(cosines(features, W).amax(dim=1) > recovered_at).float().mean().item(),
+        recovered=recovered(W, features, recovered_at),
     )
 
 

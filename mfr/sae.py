@@ -96,10 +96,11 @@ def decode(values: torch.Tensor, indices: torch.Tensor, W: torch.Tensor) -> torc
 
 @dataclass
 class Step:
-    """One SAE's loss on a batch, and in how many of its rows each latent (h) was active."""
+    """One SAE's loss on a batch, in how many of its rows each latent (h) was active, and g = ∂loss/∂x̂ (B, d)."""
 
     loss: torch.Tensor
     counts: torch.Tensor
+    g: torch.Tensor
 
 
 def loss_and_gradients(
@@ -138,4 +139,4 @@ def loss_and_gradients(
     d_b.copy_(sum_by_latent(d_values, ones).squeeze(1))
     torch.add(sum_by_latent(a, g), sum_by_latent(d_values, x), out=d_W)
     d_W -= sum_by_latent(p * a, ones) / norm.square()[:, None] * W
-    return Step(residual.square().mean(), starts.diff())
+    return Step(residual.square().mean(), starts.diff(), g)

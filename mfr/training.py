@@ -12,18 +12,18 @@ from statistics import mean
 import torch
 
 from mfr import checkpoint, kernels, mutual, sae
-from mfr.checkpoint import CurveRow, Progress
+from mfr.curves import CurveRow, Likeness, Progress, Watch, likeness
 from mfr.errors import UserError
 from mfr.interruption import Interrupted, Interruption
 from mfr.method import Method, Train
 from mfr.mutual import Match, alpha, links, match, unevenness, warmup
 from mfr.prefetch import prefetched
 from mfr.progress import Ticker
+from mfr.revival import auxk_gradients, least_alike
 from mfr.sae import Ensemble, Step, random_features
 from mfr.store import Vectors
 
 BATCHES_AHEAD = 4
-EXPLODED = 1000
 
 
 @dataclass
@@ -51,9 +51,13 @@ class Trainer:
         for (W, b), d_W, d_b in zip(self.parameters, self.d_W, self.d_b, strict=True):
             W.grad, b.grad = d_W, d_b
         self.optimizer = torch.optim.AdamW(
-            chain.from_iterable(self.parameters), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            chain.from_iterable(self.parameters),
+            lr=method.learning_rate or settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         compiled = device.type == "cpu"
+        self.features = None if vectors.features is None else vectors.features.to(device)
         self.loss_and_gradients = kernels.loss_and_gradients if compiled else sae.loss_and_gradients
         self.pull = kernels.pull if compiled else mutual.pull
         self.interruption = Interruption()
@@ -61,7 +65,8 @@ class Trainer:
         self.penalty = torch.zeros((), device=device)
         self.matches: Sequence[Match] = ()
         self.saved_step = 0
-        self._forget_since_log()
+        self.watch = Watch(settings.k, settings.hidden, device)
+        self.idle = torch.zeros_like(self.watch.active)
 
     def run(self, saving: Saving, log_s: float | None = None) -> Ensemble:
         """Train to the last step, from the checkpoint where there is one; the curves are in `progress.curves`.
@@ -111,15 +116,23 @@ class Trainer:
         with self.interruption.deferred():
             self._set_matches(matches)
             self._pull_together(losses)
+            self._teach_dead(x, parts)
+            self._set_learning_rate()
             self.optimizer.step()
-            self.losses.append(losses)
-            self._account(parts)
+            counts = torch.stack([part.counts for part in parts])
+            self.watch.see(losses, counts)
+            self.idle = torch.where(counts > 0, 0, self.idle + 1)
+            self._restart(counts)
+            self._transplant()
+            self.progress.step += 1
+            if self.progress.step % settings.log_every == 0 or self.progress.step == settings.steps:
+                self._log(counts)
 
     def _matches(self, losses: torch.Tensor) -> Sequence[Match]:
         settings = self.method.penalty
         if settings is None or (self.matches and self.progress.step % settings.refresh):
             return self.matches
-        self._check([*self.losses, losses])
+        self.watch.check(self.progress, losses)
         return match(self.saes.W, settings.matching, settings.max_gap, self.matches)
 
     def _set_matches(self, matches: Sequence[Match]) -> None:
@@ -136,19 +149,28 @@ class Trainer:
             self.progress.alpha = alpha(settings.alpha, settings.alpha_factor, losses.mean().item(), penalty)
         self.penalty = self.pull(self.saes.W, self.links, self.progress.alpha * warmup(step, settings.warmup), self.d_W)
 
-    def _account(self, parts: list[Step]) -> None:
-        counts = torch.stack([part.counts for part in parts])
-        self._reinitialise(counts)
-        self.active += counts
-        self.progress.step += 1
-        if self.progress.step % self.settings.log_every == 0 or self.progress.step == self.settings.steps:
-            self._log(counts)
+    def _teach_dead(self, x: torch.Tensor, parts: list[Step]) -> None:
+        settings = self.method.auxk
+        if settings is None:
+            return
+        for (W, b), part, idle in zip(self.parameters, parts, self.idle, strict=True):
+            (dead,) = torch.nonzero(idle >= settings.dead_after, as_tuple=True)
+            if len(dead):
+                error = part.g * (-x.numel() / 2)
+                d_W, d_b = auxk_gradients(x, error, W[dead], b[dead], settings, self.settings.activation)
+                W.grad[dead] += d_W
+                b.grad[dead] += d_b
+
+    def _set_learning_rate(self) -> None:
+        if self.method.schedule == "linear":
+            rate = self.method.learning_rate or self.settings.learning_rate
+            self.optimizer.param_groups[0]["lr"] = rate * (1 - self.progress.step / self.settings.steps)
 
     def _uneven(self, counts: torch.Tensor, statistic: mutual.Statistic) -> list[float]:
         shares = counts / self.settings.batch
         return [unevenness(share, k, statistic) for share, k in zip(shares, self.saes.k, strict=True)]
 
-    def _reinitialise(self, counts: torch.Tensor) -> None:
+    def _restart(self, counts: torch.Tensor) -> None:
         rule, step = self.method.reinitialise, self.progress.step + 1
         if rule is None or step > rule.check_steps or step % rule.check_every:
             return
@@ -168,56 +190,53 @@ class Trainer:
         hidden, size = W.shape
         W.copy_(random_features(hidden, size, self.seed, i, self.progress.reinits[i]))
         b.zero_()
+        self.idle[i] = 0
         for state in (self.optimizer.state[W], self.optimizer.state[b]):
             for value in state.values():
                 value.zero_()
 
-    def _check(self, losses: list[torch.Tensor]) -> None:
-        """Warn of losses that explode, and stop at one that is NaN or infinite, of the steps since the last log."""
-        since = torch.stack(losses).cpu()
-        if not self.progress.first_losses:
-            self.progress.first_losses = since[0].tolist()
-        growth = since / torch.tensor(self.progress.first_losses)
-        for i in sorted(set(range(len(self.saes.k))) - set(self.progress.exploded)):
-            if (growth[:, i] > EXPLODED).any():
-                self.progress.exploded.append(i)
-                place = self._place(since, int((growth[:, i] > EXPLODED).nonzero()[0]), i)
-                print(f"warning: the loss explodes: {place}, over {EXPLODED} times its first", file=sys.stderr)
-        if not torch.isfinite(since).all():
-            place = self._place(since, *torch.nonzero(~torch.isfinite(since))[0].tolist())
-            advice = "a smaller train.learning_rate or α may help, if the vectors are sound"
-            raise UserError(f"training stopped: {place}; {advice}")
-
-    def _place(self, since: torch.Tensor, row: int, i: int) -> str:
-        step, loss = self.logged_step + row + 1, since[row, i].item()
-        return f"at step {step} the loss of SAE {i} (k = {self.saes.k[i]}) is {loss:.4g}"
+    def _transplant(self) -> None:
+        settings, step, n = self.method.transplant, self.progress.step + 1, len(self.saes.k)
+        if settings is None or n == 1 or step % settings.every:
+            return
+        for i, (W, b) in enumerate(self.parameters):
+            donor = (i + 1 + step // settings.every % (n - 1)) % n
+            own, other = self.idle[i] < settings.dead_after, self.idle[donor] < settings.dead_after
+            (dead,), (live,) = torch.nonzero(~own, as_tuple=True), torch.nonzero(other, as_tuple=True)
+            taken = live[least_alike(self.saes.W[i, own], self.saes.W[donor, live], min(settings.most, len(dead)))]
+            dead = dead[: len(taken)]
+            W[dead], b[dead] = self.saes.W[donor, taken], self.saes.b[donor, taken]
+            self.idle[i, dead] = 0
+            for moment in ("exp_avg", "exp_avg_sq"):
+                self.optimizer.state[W][moment][dead] = 0
+                self.optimizer.state[b][moment][dead] = 0
 
     def _log(self, counts: torch.Tensor) -> None:
-        self._check(self.losses)
-        inactive = (self.active == 0).float().mean(dim=1).tolist()
-        uneven = self._uneven(counts, "absolute")
-        for i, k in enumerate(self.saes.k):
+        self.watch.check(self.progress)
+        settings, row = self.settings, -(-self.progress.step // self.settings.log_every)
+        measured = settings.measure_every and (row % settings.measure_every == 0 or self.progress.step == settings.steps)
+        likenesses = likeness(self.saes.W, self.features) if measured else [Likeness() for _ in settings.k]
+        inactive = (self.watch.active == 0).float().mean(dim=1).tolist()
+        uneven, uneven_cubed = self._uneven(counts, "absolute"), self._uneven(counts, "cubed")
+        for i, k in enumerate(settings.k):
             self.progress.curves.append(
                 CurveRow(
                     step=self.progress.step,
                     sae=i,
                     k=k,
-                    mse=self.losses[-1][i].item(),
+                    mse=self.watch.losses[-1][i].item(),
                     penalty=self.penalty.item(),
                     alpha=self.progress.alpha,
                     stale=mean(match.stale for match in self.matches) if self.matches else 0.0,
                     gap=max((match.gap for match in self.matches), default=0.0),
                     inactive=inactive[i],
                     unevenness=uneven[i],
+                    unevenness_cubed=uneven_cubed[i],
                     reinits=self.progress.reinits[i],
+                    **vars(likenesses[i]),
                 )
             )
-        self._forget_since_log()
-
-    def _forget_since_log(self) -> None:
-        self.logged_step = self.progress.step
-        self.losses: list[torch.Tensor] = []
-        self.active = torch.zeros(len(self.settings.k), self.settings.hidden, dtype=torch.int64, device=self.device)
+        self.watch.forget()
 
     def _describe(self, rate: float) -> str:
         step, steps = self.progress.step, self.settings.steps
@@ -233,10 +252,10 @@ class Trainer:
             self.saved_step = self.progress.step
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        tensors = {"W": self.saes.W, "b": self.saes.b, "active": self.active, "penalty": self.penalty}
+        tensors = {"W": self.saes.W, "b": self.saes.b, "penalty": self.penalty, "active": self.watch.active, "idle": self.idle}
         tensors |= checkpoint.of_matches(self.matches)
-        if self.losses:
-            tensors["losses"] = torch.stack(self.losses)
+        if self.watch.losses:
+            tensors["losses"] = torch.stack(self.watch.losses)
         for name, parameter in self._named_parameters():
             for moment, value in self.optimizer.state[parameter].items():
                 tensors[f"{name}.{moment}"] = value
@@ -257,9 +276,8 @@ class Trainer:
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
         self.saes.W.copy_(tensors["W"])
         self.saes.b.copy_(tensors["b"])
-        self.active, self.penalty = tensors["active"], tensors["penalty"]
-        self.losses = list(tensors["losses"]) if "losses" in tensors else []
-        self.logged_step = self.progress.step - len(self.losses)
+        self.penalty, self.idle, self.watch.active = tensors["penalty"], tensors["idle"], tensors["active"]
+        self.watch.losses = list(tensors["losses"]) if "losses" in tensors else []
         self._set_matches(checkpoint.to_matches(tensors))
         for name, parameter in self._named_parameters():
             moments = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}

@@ -11,7 +11,7 @@ import torch
 from mfr import checkpoint
 from mfr.errors import UserError
 from mfr.interruption import Interrupted
-from mfr.method import Method, Penalty, Reinitialise, Train
+from mfr.method import AuxK, Method, Penalty, Reinitialise, Train, Transplant
 from mfr.mutual import match, unevenness, warmup
 from mfr.params import GenerateSynthetic
 from mfr.sae import Ensemble, encode, random_features
@@ -23,7 +23,13 @@ from tests.dense import dense_loss, dense_penalty, dense_weights
 CPU = torch.device("cpu")
 PENALTY = Penalty(matching="hungarian", alpha="balanced", alpha_factor=0.5, warmup=6, refresh=4)
 REINIT = Reinitialise(statistic="absolute", threshold=0.1, check_every=3, check_steps=9, max_reinits=2)
-METHODS = {"baseline": Method(), "mfr": Method(penalty=PENALTY), "both": Method(penalty=PENALTY, reinitialise=REINIT)}
+AUXK = AuxK(k=2, dead_after=2)
+METHODS = {
+    "baseline": Method(),
+    "mfr": Method(penalty=PENALTY),
+    "both": Method(penalty=PENALTY, reinitialise=REINIT),
+    "revived": Method(auxk=AUXK, transplant=Transplant(every=3, most=2, dead_after=2), schedule="linear", learning_rate=0.02),
+}
 
 
 def settings(**changes: object) -> Train:
@@ -40,12 +46,13 @@ def saving(tmp_path: Path, every_s: float = 1e9) -> Saving:
     return Saving(tmp_path / "checkpoints" / "run.safetensors", "key", every_s)
 
 
-@pytest.mark.parametrize("method", ["baseline", "mfr"])
+@pytest.mark.parametrize("method", ["baseline", "mfr", "linear"])
 @pytest.mark.parametrize("activation", ["topk", "topk_relu"])
 def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: Path, method: str, activation: str) -> None:
     chosen = settings(activation=activation)
     with Vectors(data) as vectors:
-        trainer = Trainer(vectors, chosen, METHODS[method], 7, CPU)
+        linear = Method(schedule="linear", learning_rate=0.02)
+        trainer = Trainer(vectors, chosen, linear if method == "linear" else METHODS[method], 7, CPU)
         start = Ensemble.random(chosen.k, chosen.hidden, 10, "topk", 7)
         trained = trainer.run(saving(tmp_path))
         batches = list(islice(vectors.batches(chosen.batch, 7), chosen.steps))
@@ -64,6 +71,8 @@ def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: P
             if step == 0:
                 weight = 0.5 * torch.stack(losses).mean().item() / penalty.item()
             loss = loss + weight * warmup(step, PENALTY.warmup) * penalty
+        if method == "linear":
+            optimizer.param_groups[0]["lr"] = 0.02 * (chosen.steps - step) / chosen.steps
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -167,6 +176,49 @@ def test_an_sae_that_starts_anew_gets_partners_anew(data: Path) -> None:
         anew = trainer.saes.W.clone()
         trainer.step(x)
     assert torch.equal(trainer.matches[0].columns, match(anew, "hungarian", 0.0)[0].columns)
+
+
+def test_auxk_teaches_dead_latents_alone(data: Path) -> None:
+    with Vectors(data) as vectors:
+        plain, taught = (Trainer(vectors, settings(), Method(auxk=auxk), 0, CPU) for auxk in (None, AUXK))
+        batches = list(islice(vectors.batches(32, 0), 3))
+    for trainer in (plain, taught):
+        trainer.saes.b[0, :5] = -100
+        for x in batches[:2]:
+            trainer.step(x)
+    assert torch.equal(plain.saes.W, taught.saes.W) and (taught.idle[0, :5] == 2).all()
+    alive = taught.idle < AUXK.dead_after
+    for trainer in (plain, taught):
+        trainer.step(batches[2])
+    assert torch.equal(plain.saes.W[alive], taught.saes.W[alive])
+    error = batches[2] - taught.saes.reconstruct(0, batches[2])
+    assert not torch.equal(plain.saes.W[0, :5], taught.saes.W[0, :5]) and error.isfinite().all()
+
+
+def test_dead_latents_become_the_partners_strangest_live_features(data: Path) -> None:
+    with Vectors(data) as vectors:
+        trainer = Trainer(vectors, settings(), Method(transplant=Transplant(every=3, most=2, dead_after=2)), 0, CPU)
+        trainer.saes.b[0, :5] = -100
+        for x in islice(vectors.batches(32, 0), 3):
+            trainer.step(x)
+    changed = (trainer.saes.b[0, :5] > -50).nonzero().flatten()
+    assert changed.tolist() == [0, 1] and (trainer.idle[0, :2] == 0).all() and (trainer.idle[0, 2:5] == 3).all()
+    nearest = torch.cosine_similarity(trainer.saes.W[1][:, None], trainer.saes.W[0, 5:][None], dim=2).amax(dim=1)
+    nearest[trainer.idle[1] >= 2] = 2
+    strangest = nearest.argsort()[:2]
+    assert torch.equal(trainer.saes.W[0, :2], trainer.saes.W[1, strangest])
+    assert torch.equal(trainer.saes.b[0, :2], trainer.saes.b[1, strangest])
+    W, _ = trainer.parameters[0]
+    moments = trainer.optimizer.state[W]["exp_avg"]
+    assert (moments[:2] == 0).all() and (moments[5:] != 0).any()
+
+
+def test_rows_say_how_alike_the_features_are_where_asked(data: Path, tmp_path: Path) -> None:
+    with Vectors(data) as vectors:
+        trainer = Trainer(vectors, settings(measure_every=2), Method(), 0, CPU)
+        trainer.run(saving(tmp_path))
+    measured = [row.step for row in trainer.progress.curves if row.across is not None]
+    assert sorted(set(measured)) == [8, 16, 20]
 
 
 @pytest.mark.parametrize("method", list(METHODS))
