@@ -1,17 +1,22 @@
 """All runs of one source side by side: means over seeds with their spread, and each method's paired change.
 
 A run's values are first averaged over its SAEs of equal k; mean and standard deviation are then over seeds. A change is
-the mean over seeds of method minus baseline, or of their ratio in percent where the metric is a loss. Where there are
-several k, the group `all_k` holds the means over k of values and of changes (paper, tables 1 to 3).
+the mean over seeds of a method minus the one that it names as `versus`, or of their ratio in percent where the metric is a
+loss; its 95 % interval is Student's. Where there are several k, the group `all_k` holds the means over k of values and of
+changes (paper, tables 1 to 3).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+from mfr.intervals import student, verdict
+from mfr.method import Method
 from mfr.metrics import Evaluation
 
 RATIOS = ("mse", "l2_squared", "fvu", "cross_entropy")
+LOWER_IS_BETTER = (*RATIOS, "dead")
+CONTESTED = ("mse", "truth_recovered", "truth_mcc_hungarian", "cross_entropy", "dead")
 
 
 def long_table(evaluations: list[Evaluation]) -> pd.DataFrame:
@@ -41,28 +46,54 @@ def _values(evaluation: Evaluation) -> Iterator[tuple[str, str, float]]:
             yield "ensemble", metric, value
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean, sd and number of seeds of each (method, group, metric) of a long table, and its change against baseline.
+def summarise(table: pd.DataFrame, methods: Mapping[str, Method]) -> pd.DataFrame:
+    """Mean, sd and number of seeds of each (method, group, metric) of a long table, and its change.
 
-    Columns: method, group, metric, mean, sd, seeds, change, change_sd, change_unit (`percent` or `difference`). With one
-    seed the standard deviations are NaN.
+    Columns: method, versus, group, metric, mean, sd, seeds, change, change_sd, change_low, change_high and change_unit
+    (`percent` or `difference`). With one seed spreads and intervals are NaN.
     """
-    keys = ["method", "group", "metric"]
-    baseline = table[table["method"] == "baseline"].rename(columns={"value": "baseline"}).drop(columns="method")
-    paired = table.merge(baseline, on=["seed", "group", "metric"], how="left")
-    is_ratio = paired["metric"].isin(RATIOS)
-    difference = paired["value"] - paired["baseline"]
-    paired["change"] = difference.where(~is_ratio, 100 * difference / paired["baseline"])
-    grouped = pd.concat([paired, _over_all_k(paired)]).groupby(keys, sort=False)
+    versus = {name: method.versus for name, method in methods.items()}
+    paired = _paired(table, table["method"].map(versus))
+    grouped = pd.concat([paired, _over_all_k(paired)]).groupby(["method", "group", "metric"], sort=False)
     summary = grouped.agg(
         mean=("value", "mean"),
         sd=("value", "std"),
         seeds=("value", "size"),
         change=("change", "mean"),
         change_sd=("change", "std"),
+        change_low=("change", lambda changes: student(changes).low),
+        change_high=("change", lambda changes: student(changes).high),
     ).reset_index()
     summary["change_unit"] = summary["metric"].isin(RATIOS).map({True: "percent", False: "difference"})
+    summary.insert(1, "versus", summary["method"].map(versus))
     return summary
+
+
+def contests(table: pd.DataFrame, rivals: list[str]) -> pd.DataFrame:
+    """Every method against each rival: columns method, versus, group, metric, change, low, high, n and verdict.
+
+    The verdict is `better` or `worse` where the whole 95 % interval is, and else `undecided`.
+    """
+    rows = []
+    for rival in rivals:
+        others = table[(table["method"] != rival) & table["metric"].isin(CONTESTED)]
+        paired = _paired(pd.concat([others, table[table["method"] == rival]]), rival)
+        paired = pd.concat([paired, _over_all_k(paired)])
+        for (method, group, metric), changes in paired.groupby(["method", "group", "metric"], sort=False)["change"]:
+            if method != rival:
+                interval = student(changes.tolist())
+                gain = verdict(interval, most=0) if metric in LOWER_IS_BETTER else verdict(interval, least=0)
+                words = {"holds": "better", "fails": "worse", "undecided": "undecided"}
+                rows.append((method, rival, group, metric, *interval, words[gain]))
+    columns = ["method", "versus", "group", "metric", "change", "low", "high", "n", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _paired(table: pd.DataFrame, versus: str | pd.Series) -> pd.DataFrame:
+    reference = table.rename(columns={"value": "reference", "method": "versus"})
+    paired = table.assign(versus=versus).merge(reference, on=["versus", "seed", "group", "metric"], how="left")
+    difference = paired["value"] - paired["reference"]
+    return paired.assign(change=difference.where(~paired["metric"].isin(RATIOS), 100 * difference / paired["reference"]))
 
 
 def _over_all_k(paired: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +109,7 @@ def metrics_tree(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[st
     tree: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for row in summary.itertuples():
         values = {"mean": row.mean, "sd": row.sd}
-        if row.method != "baseline":
+        if row.method != row.versus:
             unit = "change_percent" if row.change_unit == "percent" else "change"
             values |= {unit: row.change, f"{unit}_sd": row.change_sd}
         leaf = {name: float(f"{value:.6g}") for name, value in values.items() if pd.notna(value)}
@@ -87,5 +118,6 @@ def metrics_tree(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[st
 
 
 def mean_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Learning curves (method, seed, step, sae, mse, …) as step, method and mse: the mean over seeds and SAEs."""
-    return curves.groupby(["step", "method"], sort=False, as_index=False)["mse"].mean()
+    """Learning curves (method, seed, step, sae, mse, …) as step, method and what was measured: means over seeds and SAEs."""
+    means = curves.drop(columns=["seed", "sae", "k"]).groupby(["step", "method"], sort=False).mean()
+    return means.dropna(axis="columns", how="all").reset_index()

@@ -1,16 +1,18 @@
 """What is drawn: figures of one source, from the tables of `mfr.comparison` and `mfr.metrics`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 COLOURS = ("#555555", "#d95f02", "#1b6ca8", "#2a9d3a", "#8e44ad", "#c2a000")
 DOTS_PER_INCH = 120
+PANELS_A_ROW = 5
 
 
 def learning_curves(curves: pd.DataFrame) -> Figure:
@@ -52,7 +54,7 @@ def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
 
 
 def similarities(latents: pd.DataFrame, matching: str) -> Figure:
-    """Similarity to the truth against similarity across SAEs, a dot a latent, a panel a method (paper, figures 2 and 3).
+    """Similarity to the truth against similarity across SAEs, a dot a latent, a panel a method (paper, figures 2, 3 and 5).
 
     `latents` holds the tables of all runs with a column `method`; `matching` is `max` or `hungarian`. r is Pearson's
     over the latents of all seeds.
@@ -69,6 +71,55 @@ def similarities(latents: pd.DataFrame, matching: str) -> Figure:
     return figure
 
 
+def activity(latents: pd.DataFrame) -> Figure:
+    """`similarities` by maximum, coloured by how often a latent is active (paper, figures 4 and 5)."""
+    methods = list(latents["method"].unique())
+    figure, axes = _panels(len(methods), share_y=True)
+    # A latent that is never active has no place on a logarithmic scale: it gets its lowest colour.
+    active = latents["frequency"][latents["frequency"] > 0]
+    scale = LogNorm(active.min(), active.max(), clip=True) if len(active) else None
+    for method, panel in zip(methods, axes):
+        here = latents[latents["method"] == method].sort_values("frequency", ascending=False)
+        colours = here["frequency"].clip(lower=active.min())
+        dots = panel.scatter(here["across_max"], here["truth_max"], s=6, c=colours, norm=scale, cmap="viridis", linewidths=0)
+        panel.set(title=method, xlabel="cosine across SAEs", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes[0].set_ylabel("cosine with a true feature")
+    figure.colorbar(dots, ax=axes, label="share of vectors in which it is active")
+    return figure
+
+
+def uneven_initialisations(curves: pd.DataFrame) -> Figure:
+    """The unevenness of activity over steps, a line an initialisation, a panel a method (paper, figure 6)."""
+    methods = list(curves["method"].unique())
+    figure, axes = _panels(len(methods), share_y=True)
+    for method, panel in zip(methods, axes):
+        for (seed, _), line in curves[curves["method"] == method].groupby(["seed", "sae"]):
+            panel.plot(line["step"], line["unevenness"], linewidth=0.9, color=COLOURS[seed % len(COLOURS)])
+        panel.set(title=method, xlabel="step")
+        _logarithmic(panel)
+    axes[0].set_ylabel("mean deviation of activity from k/h")
+    return figure
+
+
+def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
+    """Columns of `measures` over steps, a panel each under its label; bands span the seeds (paper, figure 8)."""
+    figure, axes = _panels(len(measures))
+    methods = list(curves["method"].unique())
+    for (measure, label), panel in zip(measures.items(), axes):
+        for method, colour in zip(methods, _colours(len(methods))):
+            measured = curves[curves["method"] == method].dropna(subset=measure)
+            seeds = measured.groupby(["step", "seed"])[measure].mean().unstack()
+            if len(seeds):
+                panel.plot(seeds.index, seeds.mean(axis=1), color=colour, label=method, linewidth=1.4)
+                panel.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.25, linewidth=0)
+        panel.set(ylabel=label, xlabel="step")
+    if curves[list(measures)].notna().any(axis=None):
+        axes[0].legend(fontsize="small")
+    else:
+        axes[0].set_title("not measured: train.measure_every is null")
+    return figure
+
+
 def _logarithmic(panel: Axes) -> None:
     panel.set_yscale("log")
     low, high = panel.get_ylim()
@@ -78,13 +129,17 @@ def _logarithmic(panel: Axes) -> None:
 
 
 def _panels(count: int, width: float = 3.2, share_y: bool = False) -> tuple[Figure, Sequence[Axes]]:
+    columns = min(count, PANELS_A_ROW)
+    rows = -(-count // columns)
     # The Figure class alone needs no display and keeps no global list of figures.
-    figure = Figure(figsize=(width * count + 1.2 * (count == 1), 3.4), layout="constrained", dpi=DOTS_PER_INCH)
-    axes = figure.subplots(1, count, sharey=share_y, squeeze=False)[0]
-    for panel in axes:
+    figure = Figure(figsize=(width * columns + 1.2 * (count == 1), 3.4 * rows), layout="constrained", dpi=DOTS_PER_INCH)
+    axes = figure.subplots(rows, columns, sharey=share_y, squeeze=False).flatten()
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    for panel in axes[:count]:
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(alpha=0.25)
-    return figure, axes
+    return figure, list(axes[:count])
 
 
 def _colours(count: int) -> list[str]:

@@ -192,6 +192,8 @@ class SourceSection(Section):
         if "baseline" not in self.methods:
             raise ValueError("methods has no `baseline`, which the others are compared with: add `baseline: {}`")
         for name, method in self.methods.items():
+            if method.versus not in self.methods:
+                raise ValueError(f"method {name} has versus: {method.versus}, which is none of {', '.join(self.methods)}")
             if method.penalty and len(self.train.k) < 2:
                 raise ValueError(
                     f"method {name} has a penalty, which needs at least two SAEs: train.k lists {len(self.train.k)}"

@@ -5,16 +5,25 @@ import json
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from mfr import figures, paths
-from mfr.comparison import long_table, mean_curves, metrics_tree, summarise
+from mfr.claims import claims
+from mfr.comparison import contests, long_table, mean_curves, metrics_tree, summarise
+from mfr.consistency import Trained, between_seeds, consistency, consistency_tree
+from mfr.method import Method
 from mfr.metrics import Evaluation
-from mfr.params import Params
+from mfr.params import Params, SourceSection, Synthetic
+from mfr.sae_file import read_saes
 from stages.common import call, stage_parser, writing
+
+PLACES = (paths.saes, paths.saes_card, paths.evaluation, paths.features, paths.curves)
+TRUTH_MEASURES = {"truth_mmcs": "MMCS to the truth", "recovered_90": "true features recovered", "across": "cosine across SAEs"}
+LATENT_COLUMNS = ["across_max", "across_hungarian", "truth_max", "truth_hungarian", "frequency", "between"]
 
 
 @dataclass
@@ -23,27 +32,41 @@ class Run:
 
     method: str
     seed: int
+    saes: Path
+    card: Path
     evaluation: Path
     features: Path
     curves: Path
 
 
-def run(source: str, runs: list[Run], recordings: Path | None = None) -> None:
+def run(section: SourceSection, source: str, runs: list[Run], recordings: Path | None = None) -> None:
     """Write the metrics, tables and figures of one source; `recordings` is the table of preprocess_eeg, for EEG."""
     evaluations = [Evaluation.model_validate_json(run.evaluation.read_text()) for run in runs]
-    summary = summarise(long_table(evaluations))
+    table = long_table(evaluations)
+    summary = summarise(table, section.methods)
+    trained = [Trained(run.method, run.seed, read_saes(run.saes, run.card)) for run in runs]
+    alike = consistency(trained)
     curves = _labelled(runs, [run.curves for run in runs])
     outputs = [paths.metrics(source), *(paths.result(source, name) for name in result_names(source))]
     with writing(*outputs) as [metrics_part, *parts]:
         part = dict(zip(result_names(source), parts))
-        metrics_part.write_text(json.dumps(_metrics(evaluations, summary, recordings), indent=2) + "\n")
-        summary.to_csv(part["summary.csv"], index=False, float_format="%.6g")
-        mean_curves(curves).to_csv(part["learning_curves.csv"], index=False, float_format="%.6g")
+        metrics_part.write_text(json.dumps(_metrics(evaluations, summary, alike, recordings), indent=2) + "\n")
+        _write(summary, part["summary.csv"])
+        _write(contests(table, rivals(section.methods)), part["contests.csv"])
+        _write(alike, part["consistency.csv"])
+        _write(mean_curves(curves), part["learning_curves.csv"])
         figures.learning_curves(curves).savefig(part["learning_curves.png"])
         figures.bars(summary, "mse", "mean squared error (held out)").savefig(part["reconstruction.png"])
-        if source == "synthetic":
+        if isinstance(section, Synthetic):
             latents = _labelled(runs, [run.features for run in runs])
-            figures.similarities(latents, "hungarian").savefig(part["similarity.png"])
+            latents = latents.merge(between_seeds(trained), on=["method", "seed", "sae", "latent"])
+            _write(claims(table, latents, section.methods, section.evaluate.recovered_at), part["claims.csv"])
+            _write(latents[["method", "seed", "sae", "latent", *LATENT_COLUMNS]], part["latents.csv"], digits=4)
+            _write(curves, part["curves.csv"], digits=4)
+            figures.similarities(latents, "max").savefig(part["similarity.png"])
+            figures.activity(latents).savefig(part["activity.png"])
+            figures.uneven_initialisations(curves).savefig(part["unevenness.png"])
+            figures.over_steps(curves, TRUTH_MEASURES).savefig(part["truth.png"])
         if source == "language_model":
             figures.bars(summary, "loss_recovered", "loss recovered").savefig(part["loss_recovered.png"])
         if recordings is not None:
@@ -52,8 +75,24 @@ def run(source: str, runs: list[Run], recordings: Path | None = None) -> None:
 
 def result_names(source: str) -> list[str]:
     """The tables and figures of a source."""
-    own = {"synthetic": "similarity.png", "language_model": "loss_recovered.png", "eeg": "recordings.csv"}
-    return ["summary.csv", "learning_curves.csv", "learning_curves.png", "reconstruction.png", own[source]]
+    figures_of_truth = ["similarity.png", "activity.png", "unevenness.png", "truth.png"]
+    own = {
+        "synthetic": ["claims.csv", "latents.csv", "curves.csv", *figures_of_truth],
+        "language_model": ["loss_recovered.png"],
+        "eeg": ["recordings.csv"],
+    }
+    tables = ["summary.csv", "contests.csv", "consistency.csv", "learning_curves.csv"]
+    return [*tables, "learning_curves.png", "reconstruction.png", *own[source]]
+
+
+def rivals(methods: Mapping[str, Method]) -> list[str]:
+    """What the others have to beat: the baseline, and AuxK where it is alone."""
+    auxk = [name for name, method in methods.items() if method.auxk and not (method.penalty or method.transplant)]
+    return ["baseline", *auxk]
+
+
+def _write(table: pd.DataFrame, path: Path, digits: int = 6) -> None:
+    table.to_csv(path, index=False, float_format=f"%.{digits}g")
 
 
 def _labelled(runs: list[Run], files: list[Path]) -> pd.DataFrame:
@@ -61,7 +100,9 @@ def _labelled(runs: list[Run], files: list[Path]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _metrics(evaluations: list[Evaluation], summary: pd.DataFrame, recordings: Path | None) -> dict[str, object]:
+def _metrics(
+    evaluations: list[Evaluation], summary: pd.DataFrame, alike: pd.DataFrame, recordings: Path | None
+) -> dict[str, object]:
     tree: dict[str, object] = {
         "seeds": len({evaluation.seed for evaluation in evaluations}),
         "heldout_rows": evaluations[0].rows,
@@ -77,17 +118,17 @@ def _metrics(evaluations: list[Evaluation], summary: pd.DataFrame, recordings: P
             "skipped": reasons.total(),
             "reasons": dict(reasons),
         }
-    return tree | {"methods": metrics_tree(summary)}
+    return tree | {"methods": metrics_tree(summary), "consistency": consistency_tree(alike)}
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:
     source = arguments.source
     runs = [
-        Run(method, seed, *(place(source, method, seed) for place in (paths.evaluation, paths.features, paths.curves)))
+        Run(method, seed, *(place(source, method, seed) for place in PLACES))
         for method in params.source(source).methods
         for seed in params.seeds
     ]
-    run(source, runs, paths.RECORDINGS_TABLE if source == "eeg" else None)
+    run(params.source(source), source, runs, paths.RECORDINGS_TABLE if source == "eeg" else None)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors import safe_open
 
 from mfr import paths
 from mfr.devices import limit_threads, resolve_device
@@ -29,6 +28,7 @@ from mfr.metrics import (
 )
 from mfr.params import EvaluateLanguageModel, EvaluateSynthetic, Execution, Params
 from mfr.sae import Ensemble
+from mfr.sae_file import read_saes
 from mfr.store import Vectors
 from stages.common import call, find_method, stage_parser, writing
 
@@ -55,8 +55,7 @@ def run(
     """
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     limit_threads(execution.threads)
-    card = json.loads(trained.card.read_text())
-    saes = read_saes(trained.saes, card["train"]["k"], card["train"]["activation"]).to(resolve_device(execution.device))
+    saes = read_saes(trained.saes, trained.card).to(resolve_device(execution.device))
     with writing(*outputs) as [evaluation_part, features_part], Vectors(heldout) as vectors:
         if vectors.size != saes.W.shape[2]:
             raise UserError(f"{heldout}: vectors of size {vectors.size}, but {trained.saes} was trained on {saes.W.shape[2]}")
@@ -65,7 +64,7 @@ def run(
         evaluation = Evaluation(
             source=vectors.source,
             method=method,
-            seed=card["seed"],
+            seed=json.loads(trained.card.read_text())["seed"],
             rows=vectors.rows,
             saes=[sae_metrics(sums, i, k) for i, k in enumerate(saes.k)],
             pairs=pair_metrics(saes.W),
@@ -76,12 +75,6 @@ def run(
             add_splices(evaluation, saes, vectors, sums.mean, settings.sequences)
         evaluation_part.write_text(evaluation.model_dump_json(indent=2, exclude_none=True) + "\n")
         table.to_csv(features_part, index=False, float_format="%.6g")
-
-
-def read_saes(path: Path, k: list[int], activation: str) -> Ensemble:
-    """The ensemble in a file of weights."""
-    with safe_open(path, "pt") as file:
-        return Ensemble(file.get_tensor("W"), file.get_tensor("b"), k, activation)  # type: ignore[arg-type]
 
 
 def latent_table(saes: Ensemble, sums: Sums, features: torch.Tensor | None) -> pd.DataFrame:

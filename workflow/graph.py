@@ -62,6 +62,8 @@ def runs_of(source: str, config: dict) -> dict[str, list[Path]]:
     """What compare reads of every method and seed of a source."""
     runs = _runs(source, config)
     return {
+        "saes": [paths.saes(*run) for run in runs],
+        "cards": [paths.saes_card(*run) for run in runs],
         "evaluations": [paths.evaluation(*run) for run in runs],
         "features": [paths.features(*run) for run in runs],
         "curves": [paths.curves(*run) for run in runs],
@@ -75,9 +77,8 @@ def made_of(source: str, config: dict) -> list[Path]:
     """
     own = {"synthetic": [], "language_model": [paths.MODEL], "eeg": [paths.RECORDINGS]}
     vectors = [paths.vectors(source, split) for split in ("train", "heldout")]
-    saes = [paths.saes(*run) for run in _runs(source, config)]
     read_by_compare = [path for files in runs_of(source, config).values() for path in files]
-    return [*own[source], *vectors, *saes, *read_by_compare, paths.metrics(source)]
+    return [*own[source], *vectors, *read_by_compare, paths.metrics(source)]
 
 
 def _runs(source: str, config: dict) -> list[tuple[str, str, int]]:

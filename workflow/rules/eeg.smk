@@ -48,8 +48,15 @@ rule compare_eeg:
         code=code_of("stages.compare"),
     output:
         metrics=paths.metrics("eeg"),
-        summary=paths.result("eeg", "summary.csv"),
-        curves_table=paths.result("eeg", "learning_curves.csv"),
+        tables=[
+            paths.result("eeg", f"{name}.csv")
+            for name in (
+                "summary",
+                "contests",
+                "consistency",
+                "learning_curves",
+            )
+        ],
         recordings_table=paths.result("eeg", "recordings.csv"),
         learning_curves=report(
             paths.result("eeg", "learning_curves.png"),

@@ -52,8 +52,15 @@ rule compare_language_model:
         code=code_of("stages.compare"),
     output:
         metrics=paths.metrics("language_model"),
-        summary=paths.result("language_model", "summary.csv"),
-        curves_table=paths.result("language_model", "learning_curves.csv"),
+        tables=[
+            paths.result("language_model", f"{name}.csv")
+            for name in (
+                "summary",
+                "contests",
+                "consistency",
+                "learning_curves",
+            )
+        ],
         learning_curves=report(
             paths.result("language_model", "learning_curves.png"),
             caption="../report/learning_curves.rst",

@@ -25,8 +25,18 @@ rule compare_synthetic:
         code=code_of("stages.compare"),
     output:
         metrics=paths.metrics("synthetic"),
-        summary=paths.result("synthetic", "summary.csv"),
-        curves_table=paths.result("synthetic", "learning_curves.csv"),
+        tables=[
+            paths.result("synthetic", f"{name}.csv")
+            for name in (
+                "summary",
+                "contests",
+                "consistency",
+                "learning_curves",
+                "claims",
+                "latents",
+                "curves",
+            )
+        ],
         learning_curves=report(
             paths.result("synthetic", "learning_curves.png"),
             caption="../report/learning_curves.rst",
@@ -42,6 +52,21 @@ rule compare_synthetic:
             caption="../report/similarity.rst",
             category="synthetic",
         ),
+        activity=report(
+            paths.result("synthetic", "activity.png"),
+            caption="../report/activity.rst",
+            category="synthetic",
+        ),
+        unevenness=report(
+            paths.result("synthetic", "unevenness.png"),
+            caption="../report/unevenness.rst",
+            category="synthetic",
+        ),
+        truth=report(
+            paths.result("synthetic", "truth.png"),
+            caption="../report/truth.rst",
+            category="synthetic",
+        ),
     log:
         "logs/compare_synthetic.log",
     benchmark:
@@ -52,6 +77,6 @@ rule compare_synthetic:
     resources:
         mem_mb=2000,
     params:
-        declared=declared(config, "seeds", "synthetic.methods"),
+        declared=declared(config, "seeds", "synthetic.methods", "synthetic.evaluate"),
     shell:
         "python -m stages.compare --source synthetic > {log} 2>&1"

@@ -1,0 +1,15 @@
+"""The weights of an ensemble on disk: safetensors, and a card beside it that says what they are."""
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+
+from mfr.sae import Ensemble
+
+
+def read_saes(weights: Path, card: Path) -> Ensemble:
+    """The ensemble that train left in two files."""
+    settings = json.loads(card.read_text())["train"]
+    with safe_open(weights, "pt") as file:
+        return Ensemble(file.get_tensor("W"), file.get_tensor("b"), settings["k"], settings["activation"])
