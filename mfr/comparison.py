@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from mfr.intervals import student, verdict
+from mfr.intervals import student
 from mfr.method import Method
 from mfr.metrics import Evaluation
 
@@ -82,9 +82,9 @@ def contests(table: pd.DataFrame, rivals: list[str]) -> pd.DataFrame:
         for (method, group, metric), changes in paired.groupby(["method", "group", "metric"], sort=False)["change"]:
             if method != rival:
                 interval = student(changes.tolist())
-                gain = verdict(interval, most=0) if metric in LOWER_IS_BETTER else verdict(interval, least=0)
-                words = {"holds": "better", "fails": "worse", "undecided": "undecided"}
-                rows.append((method, rival, group, metric, *interval, words[gain]))
+                lower, higher = ("better", "worse") if metric in LOWER_IS_BETTER else ("worse", "better")
+                verdict = lower if interval.high < 0 else higher if interval.low > 0 else "undecided"
+                rows.append((method, rival, group, metric, *interval, verdict))
     columns = ["method", "versus", "group", "metric", "change", "low", "high", "n", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 

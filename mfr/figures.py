@@ -13,6 +13,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 COLOURS = ("#555555", "#d95f02", "#1b6ca8", "#2a9d3a", "#8e44ad", "#c2a000")
 DOTS_PER_INCH = 120
 PANELS_A_ROW = 5
+COSINES = (0, 0.25, 0.5, 0.75)
 
 
 def learning_curves(curves: pd.DataFrame) -> Figure:
@@ -66,7 +67,7 @@ def similarities(latents: pd.DataFrame, matching: str) -> Figure:
         here = latents[latents["method"] == method]
         panel.scatter(here[across], here[truth], s=5, color=colour, alpha=0.4, linewidths=0)
         panel.set(title=f"{method}, r = {here[across].corr(here[truth]):.2f}", xlabel="cosine across SAEs")
-        panel.set(xlim=(0, 1.02), ylim=(0, 1.02))
+        panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xticks=COSINES)
     axes[0].set_ylabel("cosine with a true feature")
     return figure
 
@@ -82,7 +83,7 @@ def activity(latents: pd.DataFrame) -> Figure:
         here = latents[latents["method"] == method].sort_values("frequency", ascending=False)
         colours = here["frequency"].clip(lower=active.min())
         dots = panel.scatter(here["across_max"], here["truth_max"], s=6, c=colours, norm=scale, cmap="viridis", linewidths=0)
-        panel.set(title=method, xlabel="cosine across SAEs", xlim=(0, 1.02), ylim=(0, 1.02))
+        panel.set(title=method, xlabel="cosine across SAEs", xlim=(0, 1.02), ylim=(0, 1.02), xticks=COSINES)
     axes[0].set_ylabel("cosine with a true feature")
     figure.colorbar(dots, ax=axes, label="share of vectors in which it is active")
     return figure

@@ -47,3 +47,42 @@ def test_many_methods_have_colours_of_their_own(summary: pd.DataFrame) -> None:
     many = pd.concat([summary[summary["method"] == "mfr"].assign(method=f"m{i}") for i in range(9)])
     panel = figures.bars(many, "mse", "mse").axes[0]
     assert len({patch.get_facecolor() for patch in panel.patches}) == 9
+
+
+def test_activity_is_coloured_on_one_logarithmic_scale() -> None:
+    frequency = np.array([0, 1e-4, 1e-2, 1e-1] * 2)
+    columns = {"across_max": 0.5, "truth_max": 0.5, "frequency": frequency, "method": ["baseline"] * 4 + ["mfr"] * 4}
+    figure = figures.activity(pd.DataFrame(columns))
+    dots = [panel.collections[0] for panel in figure.axes[:2]]
+    assert all((each.norm.vmin, each.norm.vmax) == (1e-4, 1e-1) for each in dots)
+    assert sorted(dots[0].get_array()) == [1e-4, 1e-4, 1e-2, 1e-1]
+
+
+def curves(measured: bool) -> pd.DataFrame:
+    rows = [
+        (m, s, sae, t, s + t / 10 + sae, s + t / 10 if measured else np.nan)
+        for m in ("baseline", "mfr")
+        for s in (0, 1)
+        for sae in (0, 1)
+        for t in (1, 2, 3)
+    ]
+    return pd.DataFrame(rows, columns=["method", "seed", "sae", "step", "unevenness", "across"])
+
+
+def test_uneven_initialisations_have_a_line_each() -> None:
+    figure = figures.uneven_initialisations(curves(True))
+    assert [len(panel.lines) for panel in figure.axes] == [4, 4]
+    assert np.allclose(figure.axes[0].lines[1].get_ydata(), [1.1, 1.2, 1.3])
+
+
+def test_measures_over_steps_are_means_over_seeds_or_said_to_be_missing() -> None:
+    panel = figures.over_steps(curves(True), {"across": "cosine"}).axes[0]
+    assert [line.get_label() for line in panel.lines] == ["baseline", "mfr"]
+    assert np.allclose(panel.lines[0].get_ydata(), [0.6, 0.7, 0.8])
+    assert "measure_every is null" in figures.over_steps(curves(False), {"across": "cosine"}).axes[0].get_title()
+
+
+def test_panels_go_on_in_another_row() -> None:
+    many = pd.concat([curves(True)[lambda table: table["method"] == "mfr"].assign(method=f"m{i}") for i in range(7)])
+    drawn = [panel for panel in figures.uneven_initialisations(many).axes if panel.axison]
+    assert len(drawn) == 7 and len({round(panel.get_position().y0, 2) for panel in drawn}) == 2

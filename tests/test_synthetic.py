@@ -18,14 +18,17 @@ def draw(chosen: GenerateSynthetic, rows: int, split: str = "train") -> tuple[np
 
 
 def inclusion(weights: np.ndarray, count: int) -> np.ndarray:
-    """Probability of each item to be among `count` successive draws without replacement, by summing over all orders."""
-    probability = np.zeros(len(weights))
+    """Probability of each pair, and on the diagonal of each item, to be among `count` successive draws without replacement.
+
+    By summing over all orders.
+    """
+    probability = np.zeros((len(weights), len(weights)))
     for order in permutations(range(len(weights)), count):
         left, p = weights.sum(), 1.0
         for item in order:
             p *= weights[item] / left
             left -= weights[item]
-        probability[list(order)] += p
+        probability[np.ix_(order, order)] += p
     return probability
 
 
@@ -51,12 +54,21 @@ def test_frequencies_of_features_and_pairs_in_every_group(decay: float) -> None:
     np.put_along_axis(indicator, active.astype(int), 1, axis=1)
     assert (indicator.sum(axis=1) == 6).all()
     within = inclusion(decay ** np.arange(6), 3)
-    expected = np.concatenate([within, within])
-    assert np.abs(indicator.mean(axis=0) - expected).max() < 4.5 * np.sqrt(0.25 / rows)
     # Features of different groups are active independently; within a group they compete.
-    together = indicator.T @ indicator / rows
-    assert np.abs(together[:6, 6:] - np.outer(within, within)).max() < 5 * np.sqrt(0.25 / rows)
-    assert together[0, 1] < within[0] * within[1]
+    across = np.outer(np.diag(within), np.diag(within))
+    expected = np.block([[within, across], [across, within]])
+    assert np.abs(indicator.T @ indicator / rows - expected).max() < 5 * np.sqrt(0.25 / rows)
+    assert within[0, 1] < across[0, 1]
+
+
+def test_frequencies_of_features_and_pairs_in_one_group() -> None:
+    rows = 60_000
+    active, _ = draw(settings(reading="one_group_k3", features=12, groups=2, decay=0.8), rows)
+    indicator = np.zeros((rows, 12))
+    np.put_along_axis(indicator, active.astype(int), 1, axis=1)
+    within, nothing = inclusion(0.8 ** np.arange(6), 3) / 2, np.zeros((6, 6))
+    expected = np.block([[within, nothing], [nothing, within]])
+    assert np.abs(indicator.T @ indicator / rows - expected).max() < 5 * np.sqrt(0.25 / rows)
 
 
 @pytest.mark.parametrize(("reading", "count"), [("one_group_k3", 3), ("one_group_k36", 36)])
@@ -103,5 +115,5 @@ def test_a_steep_decay_is_drawn_too() -> None:
     chosen = settings(features=12, groups=2, decay=0.01)
     active, _ = draw(chosen, 20_000)
     frequency = np.bincount(active.flatten(), minlength=12)[:6] / 20_000
-    assert np.abs(frequency - inclusion(0.01 ** np.arange(6.0), 3)).max() < 4.5 * np.sqrt(0.25 / 20_000)
+    assert np.abs(frequency - np.diag(inclusion(0.01 ** np.arange(6.0), 3))).max() < 4.5 * np.sqrt(0.25 / 20_000)
     assert draw(settings(reading="one_group_k36", features=400, groups=10, decay=0.5), 200)[0].shape == (200, 36)

@@ -1,0 +1,87 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from mfr.claims import claims
+from mfr.method import Method, Penalty, Reinitialise
+
+RULE = Reinitialise()
+METHODS = {
+    "baseline": Method(),
+    "reinit": Method(reinitialise=RULE),
+    "mfr": Method(penalty=Penalty(matching="hungarian"), reinitialise=RULE),
+    "light": Method(penalty=Penalty(matching="hungarian")),
+}
+SEEDS = range(4)
+
+
+def values(**of: dict[str, list[float]]) -> pd.DataFrame:
+    rows = [
+        (method, seed, "k3", metric, value)
+        for method, metrics in of.items()
+        for metric, per_seed in metrics.items()
+        for seed, value in zip(SEEDS, per_seed)
+    ]
+    return pd.DataFrame(rows, columns=["method", "seed", "group", "metric", "value"])
+
+
+def latents(strange: dict[str, int]) -> pd.DataFrame:
+    """A hundred latents an SAE: `strange` ones alike but untrue, 60 true that come back at .95, the rest between."""
+    frames = [
+        pd.DataFrame(
+            {
+                "method": method,
+                "seed": seed,
+                "sae": sae,
+                "across_max": 0.9,
+                "truth_max": np.array([0.3] * count + [0.95] * 60 + [0.7] * (40 - count)),
+                "between": np.array([0.5] * count + [0.95] * 60 + [0.75] * (40 - count)),
+            }
+        )
+        for method, count in strange.items()
+        for seed in SEEDS
+        for sae in (0, 1)
+    ]
+    return pd.concat(frames)
+
+
+def found() -> pd.DataFrame:
+    spread = np.array([-0.01, 0.01, -0.02, 0.02])
+    base = {"truth_recovered": 0.9 + spread, "truth_mmcs_max": 0.8 + spread, "mse": 2 + spread, "r_max": 0.62 + spread}
+    better = base | {"truth_recovered": 0.93 + spread + spread**2, "truth_mmcs_max": 0.8 - spread, "mse": 2.2 + spread}
+    table = values(baseline=base, reinit=base | {"r_max": 0.66 + spread + spread**2}, mfr=better, light=better)
+    counts = {"baseline": 10, "reinit": 10, "mfr": 0, "light": 10}
+    return claims(table, latents(counts), METHODS, recovered_at=0.9).set_index("claim")
+
+
+@pytest.mark.parametrize(
+    ("claim", "ours", "expected"),
+    [
+        ("baseline: features that agree across SAEs are truer (r > 0)", 0.62, "holds"),
+        ("baseline: r is 0.625 ± 0.05", 0.62, "holds"),
+        ("baseline: alike across SAEs but untrue, latents an SAE", 10, "holds"),
+        ("baseline: that number has two modes (bimodality)", 0, "fails"),
+        ("independent SAEs: of latents alike above 0.7, over 90% are true", 60 / 90, "fails"),
+        ("independent SAEs: of latents alike above 0.8, over 90% are true", 1, "holds"),
+        ("reinit: raises r of baseline", 0.04025, "holds"),
+        ("mfr: recovers more true features than baseline", 0.03025, "holds"),
+        ("mfr: features nearer to the truth (MMCS) than baseline's", 0, "undecided"),
+        ("mfr: no latents alike across SAEs but untrue (less than 1 an SAE)", 0, "holds"),
+        ("mfr: fewer such latents than baseline", -10, "holds"),
+        ("light: fewer such latents than baseline", 0, "fails"),
+        ("mfr: loss within 2.4 % of reinit's", 10, "fails"),
+    ],
+)
+def test_verdicts_follow_from_the_runs(claim: str, ours: float, expected: str) -> None:
+    row = found().loc[claim]
+    assert row["ours"] == pytest.approx(ours, abs=1e-3) and row["verdict"] == expected
+
+
+def test_a_method_is_compared_with_its_own_reinitialisation() -> None:
+    assert "light: loss within 2.4 % of reinit's" not in found().index
+
+
+def test_numbers_of_values() -> None:
+    table = found()
+    assert table.loc["mfr: recovers more true features than baseline", "n"] == 4
+    assert table.loc["mfr: fewer such latents than baseline", "n"] == 8
