@@ -194,10 +194,11 @@ class SourceSection(Section):
         for name, method in self.methods.items():
             if method.versus not in self.methods:
                 raise ValueError(f"method {name} has versus: {method.versus}, which is none of {', '.join(self.methods)}")
-            if method.penalty and len(self.train.k) < 2:
-                raise ValueError(
-                    f"method {name} has a penalty, which needs at least two SAEs: train.k lists {len(self.train.k)}"
-                )
+            for part in ("penalty", "transplant"):
+                if getattr(method, part) and len(self.train.k) < 2:
+                    raise ValueError(
+                        f"method {name} has {part}, which takes at least two SAEs: train.k lists {len(self.train.k)}"
+                    )
         return self
 
 

@@ -1,9 +1,11 @@
-"""What is done about dead latents: an auxiliary loss that makes them learn, and features taken from another SAE."""
+"""What is done about dead latents: an auxiliary loss that makes them learn, and features taken from other SAEs."""
+
+from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import normalize
 
-from mfr.method import AuxK
+from mfr.method import AuxK, Transplant
 from mfr.sae import Activation, decode, encode
 
 
@@ -29,7 +31,27 @@ def auxk_gradients(
     return d_W, d_b
 
 
-def least_alike(own: torch.Tensor, other: torch.Tensor, most: int) -> torch.Tensor:
-    """Which of the features `other` (m, d) are least like any of `own` (l, d), at most `most` of them, the strangest first."""
-    nearest = (normalize(other, dim=1) @ normalize(own, dim=1).T).amax(dim=1)
-    return nearest.argsort()[:most]
+@dataclass(frozen=True)
+class Overwrite:
+    """Latents of one SAE, and those of a donor that are put in their place."""
+
+    sae: int
+    latents: torch.Tensor
+    donor: int
+    features: torch.Tensor
+
+
+def transplants(W: torch.Tensor, idle: torch.Tensor, settings: Transplant, turn: int) -> list[Overwrite]:
+    """Each SAE's dead latents, and as many live features of another SAE that are least like its own live ones.
+
+    W (n, h, d), idle (n, h) steps since each latent was active; `turn` chooses the donor.
+    """
+    features, dead, n = normalize(W, dim=2), idle >= settings.dead_after, len(W)
+    plans = []
+    for i in range(n):
+        donor = (i + 1 + turn % (n - 1)) % n
+        vacant, live = dead[i].nonzero().flatten(), (~dead[donor]).nonzero().flatten()
+        nearest = (features[donor, live] @ features[i, ~dead[i]].T).amax(dim=1)
+        taken = live[nearest.argsort()[: min(settings.most, len(vacant))]]
+        plans.append(Overwrite(i, vacant[: len(taken)], donor, taken))
+    return plans

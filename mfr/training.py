@@ -19,7 +19,7 @@ from mfr.method import Method, Train
 from mfr.mutual import Match, alpha, links, match, unevenness, warmup
 from mfr.prefetch import prefetched
 from mfr.progress import Ticker
-from mfr.revival import auxk_gradients, least_alike
+from mfr.revival import auxk_gradients, transplants
 from mfr.sae import Ensemble, Step, random_features
 from mfr.store import Vectors
 
@@ -196,20 +196,17 @@ class Trainer:
                 value.zero_()
 
     def _transplant(self) -> None:
-        settings, step, n = self.method.transplant, self.progress.step + 1, len(self.saes.k)
-        if settings is None or n == 1 or step % settings.every:
+        settings, step = self.method.transplant, self.progress.step + 1
+        if settings is None or step % settings.every:
             return
-        for i, (W, b) in enumerate(self.parameters):
-            donor = (i + 1 + step // settings.every % (n - 1)) % n
-            own, other = self.idle[i] < settings.dead_after, self.idle[donor] < settings.dead_after
-            (dead,), (live,) = torch.nonzero(~own, as_tuple=True), torch.nonzero(other, as_tuple=True)
-            taken = live[least_alike(self.saes.W[i, own], self.saes.W[donor, live], min(settings.most, len(dead)))]
-            dead = dead[: len(taken)]
-            W[dead], b[dead] = self.saes.W[donor, taken], self.saes.b[donor, taken]
-            self.idle[i, dead] = 0
-            for moment in ("exp_avg", "exp_avg_sq"):
-                self.optimizer.state[W][moment][dead] = 0
-                self.optimizer.state[b][moment][dead] = 0
+        for plan in transplants(self.saes.W, self.idle, settings, step // settings.every):
+            for own, given in zip(self.parameters[plan.sae], self.parameters[plan.donor], strict=True):
+                # With the donor's moments: from moments of zero, Adam would take steps up to ten times too large.
+                of_own, of_given = self.optimizer.state[own], self.optimizer.state[given]
+                own[plan.latents] = given[plan.features]
+                for moment in ("exp_avg", "exp_avg_sq"):
+                    of_own[moment][plan.latents] = of_given[moment][plan.features]
+            self.idle[plan.sae, plan.latents] = 0
 
     def _log(self, counts: torch.Tensor) -> None:
         self.watch.check(self.progress)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mfr.method import AuxK
-from mfr.revival import auxk_gradients, least_alike
+from mfr.method import AuxK, Transplant
+from mfr.revival import auxk_gradients, transplants
 
 
 @pytest.mark.parametrize("activation", ["topk", "topk_relu"])
@@ -22,8 +22,16 @@ def test_auxk_gradients_equal_dense_autograd(activation: str, k: int) -> None:
         assert torch.allclose(gradient.double(), expected, rtol=1e-4, atol=1e-7)
 
 
-def test_least_alike_features_are_those_without_a_likeness() -> None:
-    own = torch.eye(5)[:3]
-    other = torch.eye(5)[[0, 4, 1]] + 0.1 * torch.eye(5)[[1, 1, 1]]
-    assert least_alike(own, 7 * other, 2).tolist() == [1, 0]
-    assert least_alike(own, other, 0).tolist() == []
+def test_dead_latents_take_features_that_no_own_one_is_like() -> None:
+    eye = torch.eye(6)
+    W = torch.stack([eye[[0, 1, 2, 3]], 7 * eye[[1, 4, 5, 2]] + 0.1 * eye[[0, 0, 0, 0]], eye[[0, 1, 2, 3]]])
+    idle = torch.tensor([[0, 9, 5, 9], [0, 0, 9, 0], [0, 0, 0, 0]])
+    settings = Transplant(most=2, dead_after=6)
+    first, second, third = transplants(W, idle, settings, turn=0)
+    # SAE 0 lives on latents 0 and 2; of SAE 1's live ones e1 is the strangest but for a trace of e0, then e4.
+    assert (first.sae, first.donor, first.latents.tolist()) == (0, 1, [1, 3])
+    assert sorted(first.features.tolist()) == [0, 1]
+    assert (second.donor, second.latents.tolist(), second.features.tolist()) == (2, [2], [3])
+    assert third.latents.tolist() == third.features.tolist() == []
+    assert [plan.donor for plan in transplants(W, idle, settings, turn=1)] == [2, 0, 1]
+    assert [len(plan.latents) for plan in transplants(W, idle, Transplant(most=1, dead_after=6), 0)] == [1, 1, 0]
