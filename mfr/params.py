@@ -197,7 +197,7 @@ class SourceSection(Section):
             for part in ("penalty", "transplant"):
                 if getattr(method, part) and len(self.train.k) < 2:
                     raise ValueError(
-                        f"method {name} has {part}, which takes at least two SAEs: train.k lists {len(self.train.k)}"
+                        f"method {name} has a {part}, which needs at least two SAEs: train.k lists {len(self.train.k)}"
                     )
         return self
 
