@@ -121,6 +121,30 @@ def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
     return figure
 
 
+def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str]) -> Figure:
+    """The change of each of `metrics` (with its label) by α and learning rate; a star where its interval excludes 0.
+
+    `table` has the columns metric, alpha, learning_rate, change, change_low and change_high.
+    """
+    figure, axes = _panels(len(metrics), width=4.2)
+    for (metric, label), panel in zip(metrics.items(), axes):
+        here = table[table["metric"] == metric].pivot_table(
+            index="alpha", columns="learning_rate", values=["change", "change_low", "change_high"]
+        )
+        change, certain = here["change"], (here["change_low"] > 0) | (here["change_high"] < 0)
+        reach = float(np.nanmax(np.abs(change)))
+        image = panel.imshow(change, cmap="RdBu_r", vmin=-reach, vmax=reach, origin="lower", aspect="auto")
+        for (row, column), value in np.ndenumerate(change.to_numpy()):
+            if not np.isnan(value):
+                panel.text(column, row, f"{value:+.3g}{'*' * certain.iat[row, column]}", ha="center", va="center")
+        panel.set_xticks(range(change.shape[1]), [f"{rate:g}" for rate in change.columns])
+        panel.set_yticks(range(change.shape[0]), [f"{alpha:g}" for alpha in change.index])
+        panel.set(title=f"change of the {label}", xlabel="learning rate", ylabel="α")
+        panel.grid(visible=False)
+        figure.colorbar(image, ax=panel)
+    return figure
+
+
 def _logarithmic(panel: Axes) -> None:
     panel.set_yscale("log")
     low, high = panel.get_ylim()

@@ -1,0 +1,57 @@
+"""Draw how the gain of a penalty depends on its weight and the learning rate: `python -m workflow.map`.
+
+After a run of synthetic vectors whose methods vary both, such as params/map_one_group_k36.yaml: writes map.csv and map.png
+beside the other results.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from mfr import figures, paths
+from mfr.errors import UserError
+from mfr.method import Method
+from mfr.params_file import load
+
+METRICS = {"truth_recovered": "share of true features recovered", "mse": "mean squared error, in %"}
+
+
+def alpha_by_rate(summary: pd.DataFrame, methods: Mapping[str, Method], usual_rate: float) -> pd.DataFrame:
+    """The change of each method with a penalty of fixed α against its `versus`: columns metric, alpha, learning_rate, change,
+    change_low, change_high and seeds, from a summary of `mfr.comparison`."""
+    fixed = {
+        name: (method.penalty.alpha * method.penalty.alpha_factor, method.learning_rate or usual_rate)
+        for name, method in methods.items()
+        if method.penalty and isinstance(method.penalty.alpha, float)
+    }
+    table = summary[summary["method"].isin(fixed) & summary["metric"].isin(METRICS) & summary["group"].str.match(r"k\d+$")]
+    table = table.assign(
+        alpha=[fixed[name][0] for name in table["method"]], learning_rate=[fixed[name][1] for name in table["method"]]
+    )
+    return table[["metric", "alpha", "learning_rate", "change", "change_low", "change_high", "seeds"]]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    argparse.ArgumentParser(prog="python -m workflow.map", description=__doc__).parse_args(argv)
+    try:
+        section = load(Path("params.yaml")).synthetic
+        summary = paths.result("synthetic", "summary.csv")
+        if not summary.is_file():
+            raise UserError(f"{summary}: no such file: run `snakemake synthetic --cores 4 --resources gpu=1` first")
+        table = alpha_by_rate(pd.read_csv(summary), section.methods, section.train.learning_rate)
+        if table["alpha"].nunique() < 2 or table["learning_rate"].nunique() < 2:
+            raise UserError("params.yaml: a map takes methods with penalties of several numbers for alpha and learning_rate")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    table.to_csv(paths.result("synthetic", "map.csv"), index=False, float_format="%.6g")
+    figures.heat_maps(table, METRICS).savefig(paths.result("synthetic", "map.png"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
