@@ -90,6 +90,11 @@ class Transplant(Section):
 
     every: Positive = Field(50, description="Steps between two transplants; the SAE to take from changes each time.")
     most: Positive = Field(5, description="An SAE takes at most so many features at a time.")
+    moments: Literal["donor", "zero"] = Field(
+        "donor",
+        description="Adam's moments of a latent that took a feature: the donor's; or zero, after which its steps are for a "
+        "while up to ten times larger.",
+    )
     dead_after: Positive = Field(50, description="A latent that was not active for so many steps is dead.")
 
 

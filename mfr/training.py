@@ -201,11 +201,10 @@ class Trainer:
             return
         for plan in transplants(self.saes.W, self.idle, settings, step // settings.every):
             for own, given in zip(self.parameters[plan.sae], self.parameters[plan.donor], strict=True):
-                # With the donor's moments: from moments of zero, Adam would take steps up to ten times too large.
-                of_own, of_given = self.optimizer.state[own], self.optimizer.state[given]
                 own[plan.latents] = given[plan.features]
                 for moment in ("exp_avg", "exp_avg_sq"):
-                    of_own[moment][plan.latents] = of_given[moment][plan.features]
+                    moments = self.optimizer.state[given][moment][plan.features]
+                    self.optimizer.state[own][moment][plan.latents] = moments if settings.moments == "donor" else 0
             self.idle[plan.sae, plan.latents] = 0
 
     def _log(self, counts: torch.Tensor) -> None:
