@@ -13,6 +13,7 @@ from matplotlib.ticker import NullFormatter, StrMethodFormatter
 COLOURS = ("#555555", "#d95f02", "#1b6ca8", "#2a9d3a", "#8e44ad", "#c2a000")
 DOTS_PER_INCH = 120
 PANELS_A_ROW = 5
+UNEVEN_STEPS = 100
 COSINES = (0, 0.25, 0.5, 0.75)
 
 
@@ -90,7 +91,8 @@ def activity(latents: pd.DataFrame) -> Figure:
 
 
 def uneven_initialisations(curves: pd.DataFrame) -> Figure:
-    """The unevenness of activity over steps, a line an initialisation, a panel a method (paper, figure 6)."""
+    """The unevenness of activity over the first steps, a line an initialisation, a panel a method (paper, figure 6)."""
+    curves = curves[curves["step"] <= UNEVEN_STEPS]
     methods = list(curves["method"].unique())
     figure, axes = _panels(len(methods), share_y=True)
     for method, panel in zip(methods, axes):
@@ -128,7 +130,7 @@ def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str]) -> Figure:
     """
     figure, axes = _panels(len(metrics), width=4.2)
     for (metric, label), panel in zip(metrics.items(), axes):
-        here = table[table["metric"] == metric].pivot_table(
+        here = table[table["metric"] == metric].pivot(
             index="alpha", columns="learning_rate", values=["change", "change_low", "change_high"]
         )
         change, certain = here["change"], (here["change_low"] > 0) | (here["change_high"] < 0)

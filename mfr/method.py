@@ -24,7 +24,9 @@ class Train(Section):
         description="Number format of the product x Wᵀ in training, its largest cost; the rest stays float32. `tf32` has an "
         "effect on a GPU alone, where it also rounds the products of matchings.",
     )
-    log_every: Positive = Field(20, description="Steps between two rows of the learning curves.")
+    log_every: Positive = Field(
+        20, description="Steps between two rows of the learning curves; the first 100 have one every 5."
+    )
     measure_every: Positive | None = Field(
         None,
         description="Rows of the learning curves between two that also say how similar the features are to other SAEs' and, of "
@@ -81,7 +83,7 @@ class AuxK(Section):
     """An auxiliary loss that revives dead latents (Gao et al., 2024, as openai/sparse_autoencoder has it)."""
 
     k: Positive = Field(description="Dead latents that reconstruct a vector's error; OpenAI takes about d/2.")
-    weight: PositiveFloat = Field(1 / 32, description="Weight against the reconstruction loss, both relative to their targets.")
+    weight: PositiveFloat = Field(1 / 32, description="Weight against the reconstruction loss, each relative to its target.")
     dead_after: Positive = Field(100, description="A latent that was not active for so many steps is dead.")
 
 

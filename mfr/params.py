@@ -208,6 +208,12 @@ class Synthetic(SourceSection):
     generate_synthetic: GenerateSynthetic
     evaluate: EvaluateSynthetic
 
+    @model_validator(mode="after")
+    def _saes_can_be_compared(self) -> "Synthetic":
+        if len(self.train.k) < 2:
+            raise ValueError(f"train.k lists {len(self.train.k)} SAE, but the study compares at least two")
+        return self
+
 
 class LanguageModel(SourceSection):
     """Activations of a language model."""

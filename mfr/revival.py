@@ -3,32 +3,32 @@
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import normalize
+from torch.nn.functional import embedding_bag, normalize
 
 from mfr.method import AuxK, Transplant
-from mfr.sae import Activation, decode, encode
+from mfr.sae import encode
 
 
 def auxk_gradients(
-    x: torch.Tensor,
-    error: torch.Tensor,
-    W: torch.Tensor,
-    b: torch.Tensor,
-    settings: AuxK,
-    activation: Activation,
+    x: torch.Tensor, error: torch.Tensor, W: torch.Tensor, b: torch.Tensor, settings: AuxK
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of AuxK with respect to dead latents W (m, d), b (m) alone.
+    """Gradients of AuxK with respect to dead latents W (m, d), b (m) alone; zero where they are not finite.
 
-    The loss is weight · mean(x²) · mean over rows of ‖ê − e‖² / ‖e‖² (Gao et al., 2024, appendix A.2): e = x − x̂ is `error`
-    (B, d), ê its reconstruction by the k_aux dead latents that are largest on x. OpenAI's losses are relative to their
-    targets; mean(x²) makes this one fit a mean squared error.
+    The loss is weight · mean squared error of ê · var(x) / var(e), with e = x − x̂ the `error` (B, d), and ê its reconstruction
+    by the k_aux dead latents that are largest on x, without negative ones (Gao et al., 2024, and openai/sparse_autoencoder).
+    There both losses are relative to the variance of their targets; var(x) makes this one fit a plain mean squared error.
     """
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
-    values, indices = encode(x, W, b, min(settings.k, len(W)), activation)
-    missed = (decode(values, indices, W) - error).square().sum(dim=1) / error.square().sum(dim=1)
-    loss = settings.weight * x.square().mean() * missed.mean()
-    d_W, d_b = torch.autograd.grad(loss, [W, b])
-    return d_W, d_b
+    values, indices = encode(x, W, b, min(settings.k, len(W)), "topk_relu")
+    # Not `decode`: the gradient of the norms that it looks up is a sum in no fixed order.
+    reconstruction = embedding_bag(indices, normalize(W, dim=1), per_sample_weights=values, mode="sum")
+    scale = settings.weight * _variance(x) / _variance(error)
+    d_W, d_b = torch.autograd.grad(scale * (reconstruction - error).square().mean(), [W, b])
+    return d_W.nan_to_num(0, 0, 0), d_b.nan_to_num(0, 0, 0)
+
+
+def _variance(rows: torch.Tensor) -> torch.Tensor:
+    return (rows - rows.mean(dim=0)).square().mean()
 
 
 @dataclass(frozen=True)

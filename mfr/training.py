@@ -24,6 +24,8 @@ from mfr.sae import Ensemble, Step, random_features
 from mfr.store import Vectors
 
 BATCHES_AHEAD = 4
+# The first steps, in which an SAE may start anew (paper, figure 6), have more rows in the curves.
+EARLY_STEPS, EARLY_EVERY = 100, 5
 
 
 @dataclass
@@ -125,7 +127,7 @@ class Trainer:
             self._restart(counts)
             self._transplant()
             self.progress.step += 1
-            if self.progress.step % settings.log_every == 0 or self.progress.step == settings.steps:
+            if self._is_logged(settings.log_every):
                 self._log(counts)
 
     def _matches(self, losses: torch.Tensor) -> Sequence[Match]:
@@ -157,7 +159,7 @@ class Trainer:
             (dead,) = torch.nonzero(idle >= settings.dead_after, as_tuple=True)
             if len(dead):
                 error = part.g * (-x.numel() / 2)
-                d_W, d_b = auxk_gradients(x, error, W[dead], b[dead], settings, self.settings.activation)
+                d_W, d_b = auxk_gradients(x, error, W[dead], b[dead], settings)
                 W.grad[dead] += d_W
                 b.grad[dead] += d_b
 
@@ -207,17 +209,23 @@ class Trainer:
                     self.optimizer.state[own][moment][plan.latents] = moments if settings.moments == "donor" else 0
             self.idle[plan.sae, plan.latents] = 0
 
+    def _is_logged(self, every: int) -> bool:
+        step = self.progress.step
+        early = step <= EARLY_STEPS and step % EARLY_EVERY == 0
+        return early or step % every == 0 or step == self.settings.steps
+
     def _log(self, counts: torch.Tensor) -> None:
         self.watch.check(self.progress)
-        settings, row = self.settings, -(-self.progress.step // self.settings.log_every)
-        measured = settings.measure_every and (row % settings.measure_every == 0 or self.progress.step == settings.steps)
+        settings, step = self.settings, self.progress.step
+        measure_every = settings.log_every * (settings.measure_every or 0)
+        measured = measure_every and (step % measure_every == 0 or step == settings.steps)
         likenesses = likeness(self.saes.W, self.features) if measured else [Likeness() for _ in settings.k]
         inactive = (self.watch.active == 0).float().mean(dim=1).tolist()
         uneven, uneven_cubed = self._uneven(counts, "absolute"), self._uneven(counts, "cubed")
         for i, k in enumerate(settings.k):
             self.progress.curves.append(
                 CurveRow(
-                    step=self.progress.step,
+                    step=step,
                     sae=i,
                     k=k,
                     mse=self.watch.losses[-1][i].item(),

@@ -14,7 +14,8 @@ import pandas as pd
 from mfr import figures, paths
 from mfr.claims import claims
 from mfr.comparison import contests, long_table, mean_curves, metrics_tree, summarise
-from mfr.consistency import Trained, between_seeds, consistency, consistency_tree
+from mfr.consistency import between_seeds, consistency, consistency_tree
+from mfr.devices import limit_threads
 from mfr.method import Method
 from mfr.metrics import Evaluation
 from mfr.params import Params, SourceSection, Synthetic
@@ -44,8 +45,7 @@ def run(section: SourceSection, source: str, runs: list[Run], recordings: Path |
     evaluations = [Evaluation.model_validate_json(run.evaluation.read_text()) for run in runs]
     table = long_table(evaluations)
     summary = summarise(table, section.methods)
-    trained = [Trained(run.method, run.seed, read_saes(run.saes, run.card)) for run in runs]
-    alike = consistency(trained)
+    alike, between = _across_runs(runs)
     curves = _labelled(runs, [run.curves for run in runs])
     outputs = [paths.metrics(source), *(paths.result(source, name) for name in result_names(source))]
     with writing(*outputs) as [metrics_part, *parts]:
@@ -53,13 +53,13 @@ def run(section: SourceSection, source: str, runs: list[Run], recordings: Path |
         metrics_part.write_text(json.dumps(_metrics(evaluations, summary, alike, recordings), indent=2) + "\n")
         _write(summary, part["summary.csv"])
         _write(contests(table, rivals(section.methods)), part["contests.csv"])
-        _write(alike, part["consistency.csv"])
+        _write(alike[["method", *alike.columns.drop("method")]], part["consistency.csv"])
         _write(mean_curves(curves), part["learning_curves.csv"])
         figures.learning_curves(curves).savefig(part["learning_curves.png"])
         figures.bars(summary, "mse", "mean squared error (held out)").savefig(part["reconstruction.png"])
         if isinstance(section, Synthetic):
             latents = _labelled(runs, [run.features for run in runs])
-            latents = latents.merge(between_seeds(trained), on=["method", "seed", "sae", "latent"])
+            latents = latents.merge(between, on=["method", "seed", "sae", "latent"])
             _write(claims(table, latents, section.methods, section.evaluate.recovered_at), part["claims.csv"])
             _write(latents[["method", "seed", "sae", "latent", *LATENT_COLUMNS]], part["latents.csv"], digits=4)
             _write(curves, part["curves.csv"], digits=4)
@@ -95,6 +95,16 @@ def _write(table: pd.DataFrame, path: Path, digits: int = 6) -> None:
     table.to_csv(path, index=False, float_format=f"%.{digits}g")
 
 
+def _across_runs(runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables of `mfr.consistency`: of SAEs and of latents, with a column `method`; one method's weights are read at a time."""
+    alike, between = [], []
+    for method in dict.fromkeys(run.method for run in runs):
+        ensembles = {run.seed: read_saes(run.saes, run.card) for run in runs if run.method == method}
+        alike.append(consistency(list(ensembles.values())).assign(method=method))
+        between.append(between_seeds(ensembles).assign(method=method))
+    return pd.concat(alike, ignore_index=True), pd.concat(between, ignore_index=True)
+
+
 def _labelled(runs: list[Run], files: list[Path]) -> pd.DataFrame:
     tables = [pd.read_csv(file).assign(method=run.method, seed=run.seed) for run, file in zip(runs, files)]
     return pd.concat(tables, ignore_index=True)
@@ -123,6 +133,7 @@ def _metrics(
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:
     source = arguments.source
+    limit_threads(params.execution.threads)
     runs = [
         Run(method, seed, *(place(source, method, seed) for place in PLACES))
         for method in params.source(source).methods

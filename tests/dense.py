@@ -21,6 +21,13 @@ def dense_loss(x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, relu: 
     return ((dense_reconstruction(x, W, b, k, relu) - x) ** 2).mean()
 
 
+def dense_auxk(x: torch.Tensor, error: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, weight: float) -> torch.Tensor:
+    """AuxK of dead latents W, b: both losses relative to the variance of their targets, times the variance of x."""
+    reconstruction = dense_reconstruction(x, W, b, min(k, len(W)), relu=True)
+    relative = ((reconstruction - error) ** 2).mean() / ((error - error.mean(0)) ** 2).mean()
+    return weight * relative * ((x - x.mean(0)) ** 2).mean()
+
+
 def dense_penalty(W: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
     """The weighted sum of 1 − cosine over two SAEs' features, as a mean over all pairs i < j in order."""
     cosines = [torch.cosine_similarity(W[i][:, None], W[j][None], dim=2) for i, j in combinations(range(len(W)), 2)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numba import njit
 
-from mfr.loops import add_rows, even_bounds, side_by_side
+from mfr.loops import add_rows, each, even_bounds, side_by_side
 
 
 @njit
@@ -47,3 +47,18 @@ def test_what_a_part_raises_is_raised() -> None:
 
     with pytest.raises(OSError, match="gone"):
         side_by_side(loop, [0, 5, 9])
+
+
+def test_tasks_have_a_thread_of_torch_each() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    together = threading.Barrier(3, timeout=20)
+
+    def task(a: int, b: int) -> tuple[int, int]:
+        together.wait()
+        return a * b, torch.get_num_threads()
+
+    found = each(task, range(6), range(6))
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert found == [(a * a, 1) for a in range(6)] and after == 3

@@ -22,7 +22,9 @@ METHODS = {
 
 
 def summary() -> pd.DataFrame:
-    rows = [(name, group, METRIC, 0.1 * i, -1.0, 2.0) for i, name in enumerate(METHODS) for group in ("k3", "all_k")]
+    rows = [
+        (name, group, METRIC, 0.1 * i, -1.0, 2.0) for i, name in enumerate(METHODS) for group in ("k3", "all_k", "ensemble")
+    ]
     table = pd.DataFrame(rows, columns=["method", "group", "metric", "change", "change_low", "change_high"])
     table.loc[table["method"] == "strong", "change_low"] = 0.2
     return table.assign(seeds=2)

@@ -3,23 +3,38 @@ import torch
 
 from mfr.method import AuxK, Transplant
 from mfr.revival import auxk_gradients, transplants
+from tests.dense import dense_auxk
 
 
-@pytest.mark.parametrize("activation", ["topk", "topk_relu"])
-@pytest.mark.parametrize("k", [3, 50])
-def test_auxk_gradients_equal_dense_autograd(activation: str, k: int) -> None:
+def vectors(rows: int, d: int, h: int) -> list[torch.Tensor]:
+    """x, its error, W and b."""
     generator = torch.Generator().manual_seed(0)
-    x, error = (torch.randn(20, 6, generator=generator) * scale for scale in (2, 0.3))
-    W, b = (torch.randn(*shape, generator=generator).double().requires_grad_() for shape in ((9, 6), (9,)))
-    found = auxk_gradients(x, error, W.detach().float(), b.detach().float(), AuxK(k=k, weight=0.25), activation)
+    x, error = (torch.randn(rows, d, generator=generator) * scale + 1 for scale in (2, 0.3))
+    return [x, error, torch.randn(h, d, generator=generator), torch.randn(h, generator=generator)]
 
-    pre = x.double() @ W.T + b
-    largest = pre >= pre.sort(dim=1, descending=True).values[:, [min(k, 9) - 1]]
-    z = torch.where(largest & ((pre > 0) | (activation == "topk")), pre, 0.0)
-    missed = z @ (W / W.norm(dim=1, keepdim=True)) - error
-    loss = 0.25 * (x**2).mean() * torch.stack([(m @ m) / (e @ e) for m, e in zip(missed, error.double())]).mean()
-    for gradient, expected in zip(found, torch.autograd.grad(loss, [W, b])):
-        assert torch.allclose(gradient.double(), expected, rtol=1e-4, atol=1e-7)
+
+@pytest.mark.parametrize("k", [3, 50])
+def test_auxk_gradients_equal_dense_autograd(k: int) -> None:
+    x, error, W, b = vectors(20, 6, 9)
+    found = auxk_gradients(x, error, W, b, AuxK(k=k, weight=0.25))
+    W, b = W.double().requires_grad_(), b.double().requires_grad_()
+    expected = torch.autograd.grad(dense_auxk(x.double(), error.double(), W, b, k, 0.25), [W, b])
+    for gradient, right in zip(found, expected):
+        assert torch.allclose(gradient.double(), right, rtol=1e-4, atol=1e-7)
+
+
+def test_auxk_is_the_same_whatever_the_threads_do() -> None:
+    x, error, W, b = vectors(1500, 16, 40)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    gradients = [auxk_gradients(x, error, W, b, AuxK(k=36))[0] for _ in range(10)]
+    torch.set_num_threads(threads)
+    assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
+
+
+def test_auxk_of_no_error_is_no_gradient() -> None:
+    x, _, W, b = vectors(20, 6, 9)
+    assert all((gradient == 0).all() for gradient in auxk_gradients(x, torch.zeros_like(x), W, b, AuxK(k=3)))
 
 
 def test_dead_latents_take_features_that_no_own_one_is_like() -> None:

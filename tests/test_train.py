@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from mfr import paths
+from mfr.method import AuxK, Method, Transplant
 from stages import compare, evaluate, generate_synthetic, train
 from tests.conftest import ROOT
 
@@ -81,8 +82,31 @@ def test_comparison_gathers_all_methods() -> None:
     change = methods["mfr"]["k3"]["mse"]["change_percent"]
     ratio = methods["mfr"]["k3"]["mse"]["mean"] / methods["baseline"]["k3"]["mse"]["mean"]
     assert change == pytest.approx(100 * (ratio - 1), abs=1e-3)
-    for name in ("learning_curves.png", "reconstruction.png", "similarity.png"):
-        assert paths.result("synthetic", name).read_bytes().startswith(b"\x89PNG")
+    for name in ("learning_curves", "reconstruction", "similarity", "activity", "unevenness", "truth"):
+        assert paths.result("synthetic", f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    tables = {name: pd.read_csv(paths.result("synthetic", f"{name}.csv")) for name in ("claims", "contests", "consistency")}
+    assert {claim.split(":")[0] for claim in tables["claims"]["claim"]} == {"baseline", "mfr", "reinit"}
+    assert set(tables["contests"]["versus"]) == {"baseline"} and set(tables["contests"]["method"]) == {"mfr", "reinit"}
+    within = tables["consistency"].set_index(["method", "kind"])["pw_mcc"]
+    assert within[("mfr", "within")] == pytest.approx(methods["mfr"]["ensemble"]["mcc_hungarian"]["mean"], abs=1e-4)
+    latents = pd.read_csv(paths.result("synthetic", "latents.csv"))
+    assert len(latents) == 3 * 2 * 64 and latents["truth_max"].between(-1, 1.001).all()
+
+
+def test_rivals_are_the_baseline_and_auxk_alone() -> None:
+    auxk, transplant = AuxK(k=3), Transplant()
+    methods = {"baseline": Method(), "a": Method(auxk=auxk), "both": Method(auxk=auxk, transplant=transplant)}
+    assert compare.rivals(methods | {"t": Method(transplant=transplant)}) == ["baseline", "a"]
+
+
+def test_early_rows_of_the_curves_show_whether_an_sae_should_start_anew() -> None:
+    curves = pd.read_csv(paths.curves("synthetic", "baseline", 0))
+    assert sorted(set(curves["step"])) == list(range(5, 65, 5))
+    assert sorted(set(curves.dropna()["step"])) == [30, 60]
+    features = pd.read_csv(paths.features("synthetic", "baseline", 0)).groupby("sae")
+    last = curves[curves["step"] == 60].set_index("sae")
+    assert last["across"].tolist() == pytest.approx(features["across_hungarian"].mean().tolist(), abs=1e-4)
+    assert last["truth_mmcs"].tolist() == pytest.approx(features["truth_max"].mean().tolist(), abs=1e-4)
 
 
 def test_an_unknown_method_and_missing_vectors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

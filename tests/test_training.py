@@ -18,7 +18,7 @@ from mfr.sae import Ensemble, encode, random_features
 from mfr.store import Vectors
 from mfr.training import Saving, Trainer
 from stages import generate_synthetic
-from tests.dense import dense_loss, dense_penalty, dense_weights
+from tests.dense import dense_auxk, dense_loss, dense_penalty, dense_reconstruction, dense_weights
 
 CPU = torch.device("cpu")
 PENALTY = Penalty(matching="hungarian", alpha="balanced", alpha_factor=0.5, warmup=6, refresh=4)
@@ -28,8 +28,9 @@ METHODS = {
     "baseline": Method(),
     "mfr": Method(penalty=PENALTY),
     "both": Method(penalty=PENALTY, reinitialise=REINIT),
-    "revived": Method(auxk=AUXK, transplant=Transplant(every=3, most=2, dead_after=2), schedule="linear", learning_rate=0.02),
+    "revived": Method(auxk=AUXK, transplant=Transplant(every=3, most=1, dead_after=2), schedule="linear", learning_rate=0.02),
 }
+DYING = {"hidden": 96, "k": [1, 2], "batch": 16}  # settings with which latents die within the steps of a test
 
 
 def settings(**changes: object) -> Train:
@@ -50,9 +51,9 @@ def saving(tmp_path: Path, every_s: float = 1e9) -> Saving:
 @pytest.mark.parametrize("activation", ["topk", "topk_relu"])
 def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: Path, method: str, activation: str) -> None:
     chosen = settings(activation=activation)
+    methods = METHODS | {"linear": Method(schedule="linear", learning_rate=0.02)}
     with Vectors(data) as vectors:
-        linear = Method(schedule="linear", learning_rate=0.02)
-        trainer = Trainer(vectors, chosen, linear if method == "linear" else METHODS[method], 7, CPU)
+        trainer = Trainer(vectors, chosen, methods[method], 7, CPU)
         start = Ensemble.random(chosen.k, chosen.hidden, 10, "topk", 7)
         trained = trainer.run(saving(tmp_path))
         batches = list(islice(vectors.batches(chosen.batch, 7), chosen.steps))
@@ -97,19 +98,21 @@ class CutOffVectors(Vectors):
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_a_run_cut_off_at_any_step_ends_bit_identical(data: Path, tmp_path: Path, method: str) -> None:
+    chosen = settings(**(DYING if method == "revived" else {}))
     with Vectors(data) as vectors:
-        whole = Trainer(vectors, settings(), METHODS[method], 0, CPU)
+        whole = Trainer(vectors, chosen, METHODS[method], 0, CPU)
         expected = whole.run(saving(tmp_path / "whole"))
     for cut in (1, 6, 13, 19):
         place = saving(tmp_path / str(cut), every_s=0)
         with CutOffVectors(data) as dying, pytest.raises(CutOffError):
             dying.left = cut
-            Trainer(dying, settings(), METHODS[method], 0, CPU).run(place)
+            Trainer(dying, chosen, METHODS[method], 0, CPU).run(place)
         with Vectors(data) as vectors:
-            resumed = Trainer(vectors, settings(), METHODS[method], 0, CPU)
+            resumed = Trainer(vectors, chosen, METHODS[method], 0, CPU)
             ended = resumed.run(place)
         assert torch.equal(ended.W, expected.W) and torch.equal(ended.b, expected.b)
         assert resumed.progress == whole.progress
+        assert torch.equal(resumed.idle, whole.idle) and (method != "revived" or (whole.idle >= 2).any())
 
 
 def test_methods_of_one_seed_share_weights_and_order(data: Path) -> None:
@@ -166,6 +169,29 @@ def test_an_sae_that_starts_anew_trains_like_one_with_a_fresh_optimizer(data: Pa
     assert torch.allclose(trainer.saes.W[1], W, atol=1e-5) and torch.allclose(trainer.saes.b[1], b, atol=1e-5)
 
 
+def test_an_sae_that_starts_anew_has_no_dead_latents(data: Path) -> None:
+    rule = REINIT.model_copy(update={"threshold": 1e-6})
+    with Vectors(data) as vectors:
+        trainer = Trainer(vectors, settings(**DYING), Method(reinitialise=rule), 0, CPU)
+        for x in islice(vectors.batches(16, 0), 3):
+            trainer.step(x)
+    assert trainer.progress.reinits == [1, 1] and (trainer.idle == 0).all()
+
+
+def test_inactive_latents_of_a_row_were_in_no_batch_since_the_row_before(data: Path, tmp_path: Path) -> None:
+    with Vectors(data) as vectors:
+        trainer = Trainer(vectors, settings(**DYING, log_every=3, steps=6), Method(), 0, CPU)
+        seen: set[int] = set()
+        for step, x in enumerate(islice(vectors.batches(16, 0), 6), start=1):
+            # Rows: step 3, the early one 5, and 6.
+            seen = set() if step in (4, 6) else seen
+            seen |= set(trainer.saes.encode(0, x)[1].flatten().tolist())
+            trainer.step(x)
+            if step in (3, 5, 6):
+                row = trainer.progress.curves[-2]
+                assert row.step == step and row.inactive == pytest.approx(1 - len(seen) / 96)
+
+
 def test_an_sae_that_starts_anew_gets_partners_anew(data: Path) -> None:
     rule = REINIT.model_copy(update={"threshold": 1e-6})
     with Vectors(data) as vectors:
@@ -178,21 +204,25 @@ def test_an_sae_that_starts_anew_gets_partners_anew(data: Path) -> None:
     assert torch.equal(trainer.matches[0].columns, match(anew, "hungarian", 0.0)[0].columns)
 
 
-def test_auxk_teaches_dead_latents_alone(data: Path) -> None:
+@pytest.mark.parametrize("activation", ["topk", "topk_relu"])
+def test_the_gradient_of_a_step_with_auxk_is_that_of_dense_autograd(data: Path, activation: str) -> None:
+    chosen = settings(activation=activation, **DYING)
     with Vectors(data) as vectors:
-        plain, taught = (Trainer(vectors, settings(), Method(auxk=auxk), 0, CPU) for auxk in (None, AUXK))
-        batches = list(islice(vectors.batches(32, 0), 3))
-    for trainer in (plain, taught):
-        trainer.saes.b[0, :5] = -100
-        for x in batches[:2]:
-            trainer.step(x)
-    assert torch.equal(plain.saes.W, taught.saes.W) and (taught.idle[0, :5] == 2).all()
-    alive = taught.idle < AUXK.dead_after
-    for trainer in (plain, taught):
-        trainer.step(batches[2])
-    assert torch.equal(plain.saes.W[alive], taught.saes.W[alive])
-    error = batches[2] - taught.saes.reconstruct(0, batches[2])
-    assert not torch.equal(plain.saes.W[0, :5], taught.saes.W[0, :5]) and error.isfinite().all()
+        trainer = Trainer(vectors, chosen, Method(auxk=AUXK), 0, CPU)
+        *earlier, x = islice(vectors.batches(chosen.batch, 0), 5)
+    for each in earlier:
+        trainer.step(each)
+    W, b, dead = trainer.saes.W.clone(), trainer.saes.b.clone(), trainer.idle >= AUXK.dead_after
+    trainer.step(x)
+    assert (dead.sum(dim=1) > 10).all()
+    for i, k in enumerate(chosen.k):
+        W_i, b_i = W[i].requires_grad_(), b[i].requires_grad_()
+        error = (x - dense_reconstruction(x, W_i, b_i, k, activation == "topk_relu")).detach()
+        loss = dense_loss(x, W_i, b_i, k, activation == "topk_relu")
+        loss = loss + dense_auxk(x, error, W_i[dead[i]], b_i[dead[i]], AUXK.k, AUXK.weight)
+        d_W, d_b = torch.autograd.grad(loss, [W_i, b_i])
+        assert (trainer.d_W[i, dead[i]].norm(dim=1) > 0).any()
+        assert torch.allclose(trainer.d_W[i], d_W, atol=1e-6) and torch.allclose(trainer.d_b[i], d_b, atol=1e-6)
 
 
 @pytest.mark.parametrize("moments", ["donor", "zero"])

@@ -27,7 +27,8 @@ def alpha_by_rate(summary: pd.DataFrame, methods: Mapping[str, Method], usual_ra
         for name, method in methods.items()
         if method.penalty and isinstance(method.penalty.alpha, float)
     }
-    table = summary[summary["method"].isin(fixed) & summary["metric"].isin(METRICS) & summary["group"].str.match(r"k\d+$")]
+    group = "all_k" if "all_k" in set(summary["group"]) else summary["group"].iloc[0]
+    table = summary[summary["method"].isin(fixed) & summary["metric"].isin(METRICS) & (summary["group"] == group)]
     table = table.assign(
         alpha=[fixed[name][0] for name in table["method"]], learning_rate=[fixed[name][1] for name in table["method"]]
     )

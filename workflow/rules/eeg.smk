@@ -74,9 +74,9 @@ rule compare_eeg:
         "logs/compare_eeg.tsv"
     conda:
         "../envs/mfr.yaml"
-    threads: 1
+    threads: experiment.execution.threads
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
     params:
         declared=declared(config, "seeds", "eeg.methods"),
     shell:

@@ -82,9 +82,9 @@ rule compare_language_model:
         "logs/compare_language_model.tsv"
     conda:
         "../envs/mfr.yaml"
-    threads: 1
+    threads: experiment.execution.threads
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
     params:
         declared=declared(config, "seeds", "language_model.methods"),
     shell:

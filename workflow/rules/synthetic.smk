@@ -73,9 +73,9 @@ rule compare_synthetic:
         "logs/compare_synthetic.tsv"
     conda:
         "../envs/mfr.yaml"
-    threads: 1
+    threads: experiment.execution.threads
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
     params:
         declared=declared(config, "seeds", "synthetic.methods", "synthetic.evaluate"),
     shell:
