@@ -26,3 +26,9 @@ def dense_file(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def data(dense_file) -> Path:
+    """A file of 700 vectors of noise, of size 10."""
+    return dense_file(np.random.default_rng(0).standard_normal((700, 10), dtype=np.float32))
