@@ -156,8 +156,8 @@ def _logarithmic(panel: Axes) -> None:
 
 
 def _panels(count: int, width: float = 3.2, share_y: bool = False) -> tuple[Figure, Sequence[Axes]]:
-    columns = min(count, PANELS_A_ROW)
-    rows = -(-count // columns)
+    rows = -(-count // PANELS_A_ROW)
+    columns = -(-count // rows)
     # The Figure class alone needs no display and keeps no global list of figures.
     figure = Figure(figsize=(width * columns + 1.2 * (count == 1), 3.4 * rows), layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.subplots(rows, columns, sharey=share_y, squeeze=False).flatten()
