@@ -19,7 +19,7 @@ report: .venv/installed ## write report.html, a page with all figures
 	snakemake --report report.html
 
 test: .venv/installed-dev ## install the development tools and run the tests
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile
 
 bench: .venv/installed .venv-saelens/installed ## time a training step against plain autograd and SAELens
 	for shape in S G E; do python -m benchmarks.training_step --shape $$shape || exit 1; done
