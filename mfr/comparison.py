@@ -76,8 +76,7 @@ def contests(table: pd.DataFrame, rivals: list[str]) -> pd.DataFrame:
     """
     rows = []
     for rival in rivals:
-        others = table[(table["method"] != rival) & table["metric"].isin(CONTESTED)]
-        paired = _paired(pd.concat([others, table[table["method"] == rival]]), rival)
+        paired = _paired(table[table["metric"].isin(CONTESTED)], rival)
         paired = pd.concat([paired, _over_all_k(paired)])
         for (method, group, metric), changes in paired.groupby(["method", "group", "metric"], sort=False)["change"]:
             if method != rival:

@@ -24,9 +24,7 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
     for k, panel in zip(ks, axes):
         for method, colour in zip(methods, _colours(len(methods))):
             here = curves[(curves["k"] == k) & (curves["method"] == method)]
-            seeds = here.groupby(["step", "seed"])["mse"].mean().unstack()
-            panel.plot(seeds.index, seeds.mean(axis=1), color=colour, label=method, linewidth=1.4)
-            panel.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.25, linewidth=0)
+            _line_of_seeds(panel, here, "mse", colour, method)
         panel.set(title=f"k = {k}", xlabel="step")
         _logarithmic(panel)
     axes[0].set_ylabel("mean squared error (training batches)")
@@ -111,10 +109,8 @@ def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
     for (measure, label), panel in zip(measures.items(), axes):
         for method, colour in zip(methods, _colours(len(methods))):
             measured = curves[curves["method"] == method].dropna(subset=measure)
-            seeds = measured.groupby(["step", "seed"])[measure].mean().unstack()
-            if len(seeds):
-                panel.plot(seeds.index, seeds.mean(axis=1), color=colour, label=method, linewidth=1.4)
-                panel.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.25, linewidth=0)
+            if len(measured):
+                _line_of_seeds(panel, measured, measure, colour, method)
         panel.set(ylabel=label, xlabel="step")
     if curves[list(measures)].notna().any(axis=None):
         axes[0].legend(fontsize="small")
@@ -145,6 +141,13 @@ def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str]) -> Figure:
         panel.grid(visible=False)
         figure.colorbar(image, ax=panel)
     return figure
+
+
+def _line_of_seeds(panel: Axes, curves: pd.DataFrame, measure: str, colour: str, label: str) -> None:
+    """The mean over SAEs and seeds at each step, and a band from the lowest to the highest seed."""
+    seeds = curves.groupby(["step", "seed"])[measure].mean().unstack()
+    panel.plot(seeds.index, seeds.mean(axis=1), color=colour, label=label, linewidth=1.4)
+    panel.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.25, linewidth=0)
 
 
 def _logarithmic(panel: Axes) -> None:
