@@ -14,9 +14,9 @@ from mfr.intervals import student
 from mfr.method import Method
 from mfr.metrics import Evaluation
 
-RATIOS = ("mse", "l2_squared", "fvu", "cross_entropy")
+RATIOS = ("mse", "l2_squared", "fvu", "cross_entropy", "kl")
 LOWER_IS_BETTER = (*RATIOS, "dead")
-CONTESTED = ("mse", "truth_recovered", "truth_mcc_hungarian", "cross_entropy", "dead")
+CONTESTED = ("mse", "truth_recovered", "truth_mcc_hungarian", "cross_entropy", "kl", "dead")
 
 
 def long_table(evaluations: list[Evaluation]) -> pd.DataFrame:

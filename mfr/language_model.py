@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 WEIGHTS = ("*.safetensors", "*.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 DOCUMENTS_AT_ONCE = 16
-LOGITS_AT_ONCE = 1 << 22
-
-Reconstruction = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ModelManifest(BaseModel):
@@ -37,15 +34,6 @@ class ModelManifest(BaseModel):
     revision: str | None = None
     weights_sha256: str | None = None
     files: list[PinnedFile] = []
-
-
-class CrossEntropies(BaseModel):
-    """Mean next-token cross-entropies in nats, by what stands at a hook: activations, zeros, their mean, reconstructions."""
-
-    intact: float
-    zero: float
-    mean: float
-    spliced: list[float]
 
 
 def pin(model: str, revision: str | None) -> ModelManifest:
@@ -136,7 +124,7 @@ def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torc
     Raises `UserError` for a hook that the model does not have or that is not one vector a position, and for sequences
     that are longer than the model's context or hold tokens that it does not know.
     """
-    _check(model, tokens, hook)
+    check(model, tokens, hook)
     layer = re.match(r"blocks\.(\d+)\.", hook)
     captured: list[torch.Tensor] = []
 
@@ -144,56 +132,24 @@ def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torc
         captured.append(activations.detach())
 
     stop = int(layer[1]) + 1 if layer else None
-    with torch.no_grad():
-        _run(model, tokens, hook, keep, return_type=None, stop_at_layer=stop)
+    run_with_hook(model, tokens, hook, keep, return_type=None, stop_at_layer=stop)
     if not captured or captured[0].dim() != 3:
         found = f"has shape {tuple(captured[0].shape)}" if captured else "is never reached"
         raise UserError(f"dump_activations.hook: {hook} {found}: choose a hook of shape (sequence, position, size)")
     return captured[0]
 
 
-def cross_entropies(
-    model: "TransformerBridge", tokens: torch.Tensor, hook: str, mean: torch.Tensor, reconstructions: Sequence[Reconstruction]
-) -> CrossEntropies:
-    """Cross-entropies on tokens (S, T) with the activations at `hook` kept or replaced.
-
-    They are replaced by zeros, by `mean` (d,), and by what each reconstruction, (rows, d) → (rows, d), makes of them.
-    Position 0 (BOS), which the SAEs never see, keeps its activation. Raises what `capture` raises.
-    """
-    sums = torch.zeros(3 + len(reconstructions), dtype=torch.float64)
-    for batch in tokens.split(max(1, LOGITS_AT_ONCE // (tokens.shape[1] * model.cfg.d_vocab))):
-        kept = capture(model, batch, hook)
-        rows = kept[:, 1:].flatten(0, 1)
-        ablations = [rows, torch.zeros_like(rows), mean.to(rows).expand_as(rows)]
-        for i, replacement in enumerate(chain(ablations, (reconstruct(rows) for reconstruct in reconstructions))):
-            spliced = kept.clone()
-            spliced[:, 1:] = replacement.view_as(kept[:, 1:])
-            sums[i] += _next_token_loss(model, batch, hook, spliced) * len(batch)
-    intact, zero, mean_ablated, *others = (sums / len(tokens)).tolist()
-    return CrossEntropies(intact=intact, zero=zero, mean=mean_ablated, spliced=others)
-
-
-def loss_recovered(intact: float, zero: float, spliced: float) -> float:
-    """The share of the damage by zero-ablation that a reconstruction avoids: 1 as good as intact, 0 as bad as zeros."""
-    return (zero - spliced) / (zero - intact)
-
-
-def _next_token_loss(model: "TransformerBridge", tokens: torch.Tensor, hook: str, activations: torch.Tensor) -> float:
-    def replace(_: torch.Tensor, hook: object) -> torch.Tensor:
-        return activations
-
-    device_tokens = tokens.to(activations.device, torch.int64)
-    with torch.no_grad():
-        logits = _run(model, tokens, hook, replace, return_type="logits")
-        return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), device_tokens[:, 1:].flatten()).item()
-
-
-def _run(model: "TransformerBridge", tokens: torch.Tensor, hook: str, function: Callable, **options: object) -> torch.Tensor:
+def run_with_hook(
+    model: "TransformerBridge", tokens: torch.Tensor, hook: str, function: Callable, **options: object
+) -> torch.Tensor:
+    """The model on tokens (S, T) without gradients, `function(activations, hook=…)` being called at `hook`."""
     tokens = tokens.to(model.cfg.device, torch.int64)
-    return model.run_with_hooks(tokens, fwd_hooks=[(hook, function)], **options)
+    with torch.no_grad():
+        return model.run_with_hooks(tokens, fwd_hooks=[(hook, function)], **options)
 
 
-def _check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:
+def check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:
+    """Raise `UserError` for a hook that the model does not have, and for tokens (S, T) that it cannot read."""
     known = model.hook_dict
     if hook not in known:
         near = difflib.get_close_matches(hook, known, n=4, cutoff=0.3)

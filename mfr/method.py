@@ -82,7 +82,10 @@ class Reinitialise(Section):
 class AuxK(Section):
     """An auxiliary loss that revives dead latents (Gao et al., 2024, as openai/sparse_autoencoder has it)."""
 
-    k: Positive = Field(description="Dead latents that reconstruct a vector's error; OpenAI takes about d/2.")
+    k: Positive | Literal["same"] = Field(
+        description="Dead latents that reconstruct a vector's error; `same` takes as many as the SAE has active ones. OpenAI "
+        "takes about d/2."
+    )
     weight: PositiveFloat = Field(1 / 32, description="Weight against the reconstruction loss, each relative to its target.")
     dead_after: Positive = Field(100, description="A latent that was not active for so many steps is dead.")
 
@@ -108,7 +111,15 @@ class Method(Section):
     auxk: AuxK | None = Field(None, description="Revive dead latents by an auxiliary loss.")
     transplant: Transplant | None = Field(None, description="Revive dead latents by features of the other SAEs.")
     learning_rate: PositiveFloat | None = Field(None, description="In place of train.learning_rate.")
+    steps: Positive | None = Field(
+        None, description="In place of train.steps: to give a method the time that another needs for its steps."
+    )
     schedule: Literal["constant", "linear"] = Field(
         "constant", description="`linear` lowers the learning rate to 0 over the steps of training."
     )
     versus: Name = Field("baseline", description="The method that this one's change is measured against.")
+
+    def applied_to(self, train: Train) -> Train:
+        """The settings of training, with this method's own learning rate and steps."""
+        own = {"learning_rate": self.learning_rate, "steps": self.steps}
+        return train.model_copy(update={name: value for name, value in own.items() if value is not None})

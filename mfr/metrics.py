@@ -31,10 +31,16 @@ class TruthMetrics(BaseModel):
 
 
 class SpliceMetrics(BaseModel):
-    """The language model with one SAE's reconstruction in place of the activation (paper, section 2.2)."""
+    """The language model with one SAE's reconstruction in place of the activation (paper, section 2.2).
+
+    kl is the divergence of its output from the intact model's; the loss recovered is the share of the damage by zeros, or by
+    the mean activation, that the SAE avoids.
+    """
 
     cross_entropy: float
+    kl: float
     loss_recovered: float
+    loss_recovered_of_mean: float
 
 
 class SaeMetrics(BaseModel):

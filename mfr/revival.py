@@ -5,24 +5,24 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import embedding_bag, normalize
 
-from mfr.method import AuxK, Transplant
+from mfr.method import Transplant
 from mfr.sae import encode
 
 
 def auxk_gradients(
-    x: torch.Tensor, error: torch.Tensor, W: torch.Tensor, b: torch.Tensor, settings: AuxK
+    x: torch.Tensor, error: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, weight: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients of AuxK with respect to dead latents W (m, d), b (m) alone; zero where they are not finite.
 
     The loss is weight · mean squared error of ê · var(x) / var(e), with e = x − x̂ the `error` (B, d), and ê its reconstruction
-    by the k_aux dead latents that are largest on x, without negative ones (Gao et al., 2024, and openai/sparse_autoencoder).
+    by the `k` dead latents that are largest on x, without negative ones (Gao et al., 2024, and openai/sparse_autoencoder).
     There both losses are relative to the variance of their targets; var(x) makes this one fit a plain mean squared error.
     """
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
-    values, indices = encode(x, W, b, min(settings.k, len(W)), "topk_relu")
+    values, indices = encode(x, W, b, min(k, len(W)), "topk_relu")
     # Not `decode`: the gradient of the norms that it looks up is a sum in no fixed order.
     reconstruction = embedding_bag(indices, normalize(W, dim=1), per_sample_weights=values, mode="sum")
-    scale = settings.weight * _variance(x) / _variance(error)
+    scale = weight * _variance(x) / _variance(error)
     d_W, d_b = torch.autograd.grad(scale * (reconstruction - error).square().mean(), [W, b])
     return d_W.nan_to_num(0, 0, 0), d_b.nan_to_num(0, 0, 0)
 

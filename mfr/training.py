@@ -45,7 +45,8 @@ class Trainer:
     """
 
     def __init__(self, vectors: Vectors, settings: Train, method: Method, seed: int, device: torch.device) -> None:
-        self.vectors, self.settings, self.method, self.seed, self.device = vectors, settings, method, seed, device
+        self.vectors, self.method, self.seed, self.device = vectors, method, seed, device
+        self.settings = settings = method.applied_to(settings)
         self.saes = Ensemble.random(settings.k, settings.hidden, vectors.size, settings.activation, seed).to(device)
         self.d_W, self.d_b = torch.zeros_like(self.saes.W), torch.zeros_like(self.saes.b)
         # Views of the ensemble's weights, an SAE each, so that one that starts anew starts its optimizer anew.
@@ -54,7 +55,7 @@ class Trainer:
             W.grad, b.grad = d_W, d_b
         self.optimizer = torch.optim.AdamW(
             chain.from_iterable(self.parameters),
-            lr=method.learning_rate or settings.learning_rate,
+            lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             fused=True,
         )
@@ -155,18 +156,20 @@ class Trainer:
         settings = self.method.auxk
         if settings is None:
             return
-        for (W, b), part, idle in zip(self.parameters, parts, self.idle, strict=True):
+        for (W, b), k, part, idle in zip(self.parameters, self.saes.k, parts, self.idle, strict=True):
             (dead,) = torch.nonzero(idle >= settings.dead_after, as_tuple=True)
             if len(dead):
                 error = part.g * (-x.numel() / 2)
-                d_W, d_b = auxk_gradients(x, error, W[dead], b[dead], settings)
+                d_W, d_b = auxk_gradients(
+                    x, error, W[dead], b[dead], k if settings.k == "same" else settings.k, settings.weight
+                )
                 W.grad[dead] += d_W
                 b.grad[dead] += d_b
 
     def _set_learning_rate(self) -> None:
         if self.method.schedule == "linear":
-            rate = self.method.learning_rate or self.settings.learning_rate
-            self.optimizer.param_groups[0]["lr"] = rate * (1 - self.progress.step / self.settings.steps)
+            left = 1 - self.progress.step / self.settings.steps
+            self.optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
 
     def _uneven(self, counts: torch.Tensor, statistic: mutual.Statistic) -> list[float]:
         shares = counts / self.settings.batch

@@ -98,7 +98,8 @@ def add_truth(evaluation: Evaluation, saes: Ensemble, features: torch.Tensor, ta
 def add_splices(evaluation: Evaluation, saes: Ensemble, vectors: Vectors, mean: torch.Tensor, sequences: int) -> None:
     """Run the language model with each SAE's reconstruction in place of the activation."""
     # transformer-lens takes seconds to import, and only language models need it.
-    from mfr.language_model import cross_entropies, load, loss_recovered
+    from mfr.language_model import load
+    from mfr.splice import damages
 
     tokens = torch.from_numpy(vectors.attached("tokens"))
     if len(tokens) < sequences:
@@ -108,12 +109,22 @@ def add_splices(evaluation: Evaluation, saes: Ensemble, vectors: Vectors, mean: 
         )
     reconstructions = [partial(saes.reconstruct, i) for i in range(len(saes.k))]
     hook = vectors.fact("hook")
-    losses = cross_entropies(load(paths.MODEL, saes.W.device), tokens[:sequences], hook, mean, reconstructions)
-    if losses.zero == losses.intact:
-        raise UserError(f"zeros at {hook} leave the model's loss as it is, so no loss can be recovered: choose another hook")
-    evaluation.model = ModelMetrics(intact=losses.intact, zero=losses.zero, mean=losses.mean)
-    for metrics, loss in zip(evaluation.saes, losses.spliced, strict=True):
-        metrics.splice = SpliceMetrics(cross_entropy=loss, loss_recovered=loss_recovered(losses.intact, losses.zero, loss))
+    tokens = tokens[:sequences]
+    # The SAEs never see the first position (BOS), which keeps its activation.
+    replaced = (torch.arange(tokens.shape[1]) > 0).expand(tokens.shape)
+    damage = damages(load(paths.MODEL, saes.W.device), tokens, replaced, hook, mean, reconstructions)
+    zero, mean_ablated = damage.zero.cross_entropy, damage.mean.cross_entropy
+    for name, loss in (("zeros", zero), ("the mean", mean_ablated)):
+        if loss == damage.intact:
+            raise UserError(f"{name} at {hook} leaves the model's loss as it is, so none can be recovered: choose another hook")
+    evaluation.model = ModelMetrics(intact=damage.intact, zero=zero, mean=mean_ablated)
+    for metrics, spliced in zip(evaluation.saes, damage.spliced, strict=True):
+        metrics.splice = SpliceMetrics(
+            cross_entropy=spliced.cross_entropy,
+            kl=spliced.kl,
+            loss_recovered=damage.recovered(spliced, damage.zero),
+            loss_recovered_of_mean=damage.recovered(spliced, damage.mean),
+        )
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:

@@ -1,4 +1,3 @@
-import math
 import os
 import shutil
 import time
@@ -12,9 +11,7 @@ from mfr.errors import UserError
 from mfr.language_model import (
     ModelManifest,
     capture,
-    cross_entropies,
     load,
-    loss_recovered,
     model_manifest,
     pin,
     tokenise,
@@ -65,15 +62,6 @@ def tokens():
     return torch.randint(0, SHAPE.vocabulary, (5, SHAPE.context), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
 
 
-def plain_loss(plain, tokens, replace):
-    """The mean cross-entropy of Hugging Face's own model with its first MLP's output changed by `replace`."""
-    handle = plain.transformer.h[0].mlp.register_forward_hook(lambda module, inputs, output: replace(output.clone()))
-    with torch.no_grad():
-        log_p = plain(tokens.long()).logits.log_softmax(-1)[:, :-1]
-    handle.remove()
-    return -log_p.gather(2, tokens[:, 1:, None].long()).mean().item()
-
-
 @pytest.mark.parametrize("layer", [0, 2])
 def test_captured_activations_are_those_of_the_plain_model(bridge, plain, tokens, layer):
     seen = []
@@ -97,49 +85,6 @@ def test_later_layers_are_not_run(bridge, tokens):
 
 def test_a_hook_outside_the_blocks_can_be_captured(bridge, plain, tokens):
     torch.testing.assert_close(capture(bridge, tokens, "embed.hook_out"), plain.transformer.wte(tokens.long()))
-
-
-def test_cross_entropies_are_those_of_the_plain_model(bridge, plain, tokens):
-    kept = capture(bridge, tokens, HOOK)
-    mean = kept[:, 1:].mean((0, 1))
-    results = cross_entropies(bridge, tokens, HOOK, mean, [lambda x: x, torch.zeros_like, lambda x: x.roll(1, dims=-1)])
-
-    def splice(output, values):
-        output[:, 1:] = values
-        return output
-
-    intact = plain_loss(plain, tokens, lambda output: output)
-    zero = plain_loss(plain, tokens, lambda output: splice(output, 0.0))
-    mean_ablated = plain_loss(plain, tokens, lambda output: splice(output, mean))
-    rolled = plain_loss(plain, tokens, lambda output: splice(output, output[:, 1:].roll(1, dims=-1)))
-    assert min(abs(intact - other) for other in (zero, mean_ablated, rolled)) > 1e-3
-    assert [results.intact, results.zero, results.mean] == pytest.approx([intact, zero, mean_ablated], rel=1e-4)
-    assert results.spliced == pytest.approx([intact, zero, rolled], rel=1e-4)
-    assert results.spliced[0] == results.intact
-    assert results.spliced[1] == results.zero
-
-
-def test_cross_entropies_do_not_depend_on_the_batching(bridge, tokens, monkeypatch):
-    mean = torch.zeros(SHAPE.width)
-    whole = cross_entropies(bridge, tokens, HOOK, mean, [lambda x: x * 0.5])
-    monkeypatch.setattr("mfr.language_model.LOGITS_AT_ONCE", 2 * SHAPE.context * SHAPE.vocabulary)
-    parts = cross_entropies(bridge, tokens, HOOK, mean, [lambda x: x * 0.5])
-    assert [*parts.spliced, parts.zero] == pytest.approx([*whole.spliced, whole.zero], rel=1e-5)
-
-
-def test_the_first_position_keeps_its_activation(bridge, tokens):
-    seen = []
-
-    def reconstruct(rows):
-        seen.append(rows)
-        return rows
-
-    cross_entropies(bridge, tokens, HOOK, torch.zeros(SHAPE.width), [reconstruct])
-    torch.testing.assert_close(torch.cat(seen), capture(bridge, tokens, HOOK)[:, 1:].flatten(0, 1))
-
-
-def test_loss_recovered():
-    assert loss_recovered(intact=4.0, zero=8.0, spliced=5.0) == 0.75
 
 
 @pytest.mark.parametrize(
@@ -253,10 +198,3 @@ def test_a_hub_name_without_a_network_fails_at_once(tmp_path, monkeypatch):
 def test_a_path_that_is_no_folder_is_refused_without_asking_the_hub():
     with pytest.raises(UserError, match=r"'./models/none': no such folder"):
         pin("./models/none", None)
-
-
-def test_mean_cross_entropy_of_a_random_model_is_finite(bridge, tokens):
-    results = cross_entropies(bridge, tokens, HOOK, torch.zeros(SHAPE.width), [])
-    assert math.isfinite(results.intact)
-    assert results.spliced == []
-    assert results.mean == results.zero

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mfr.method import AuxK, Transplant
+from mfr.method import Transplant
 from mfr.revival import auxk_gradients, transplants
 from tests.dense import dense_auxk
 
@@ -16,7 +16,7 @@ def vectors(rows: int, d: int, h: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("k", [3, 50])
 def test_auxk_gradients_equal_dense_autograd(k: int) -> None:
     x, error, W, b = vectors(20, 6, 9)
-    found = auxk_gradients(x, error, W, b, AuxK(k=k, weight=0.25))
+    found = auxk_gradients(x, error, W, b, k, 0.25)
     W, b = W.double().requires_grad_(), b.double().requires_grad_()
     expected = torch.autograd.grad(dense_auxk(x.double(), error.double(), W, b, k, 0.25), [W, b])
     for gradient, right in zip(found, expected):
@@ -27,14 +27,14 @@ def test_auxk_is_the_same_whatever_the_threads_do() -> None:
     x, error, W, b = vectors(1500, 16, 40)
     threads = torch.get_num_threads()
     torch.set_num_threads(4)
-    gradients = [auxk_gradients(x, error, W, b, AuxK(k=36))[0] for _ in range(10)]
+    gradients = [auxk_gradients(x, error, W, b, 36, 1 / 32)[0] for _ in range(10)]
     torch.set_num_threads(threads)
     assert all(torch.equal(gradient, gradients[0]) for gradient in gradients)
 
 
 def test_auxk_of_no_error_is_no_gradient() -> None:
     x, _, W, b = vectors(20, 6, 9)
-    assert all((gradient == 0).all() for gradient in auxk_gradients(x, torch.zeros_like(x), W, b, AuxK(k=3)))
+    assert all((gradient == 0).all() for gradient in auxk_gradients(x, torch.zeros_like(x), W, b, 3, 1 / 32))
 
 
 def test_dead_latents_take_features_that_no_own_one_is_like() -> None:

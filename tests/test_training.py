@@ -1,11 +1,12 @@
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from mfr.errors import UserError
-from mfr.method import Method
+from mfr.method import AuxK, Method
 from mfr.mutual import warmup
 from mfr.sae import Ensemble
 from mfr.store import Vectors
@@ -18,12 +19,13 @@ from tests.small_training import CPU, DYING, METHODS, PENALTY, saving, settings
 @pytest.mark.parametrize("activation", ["topk", "topk_relu"])
 def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: Path, method: str, activation: str) -> None:
     chosen = settings(activation=activation)
-    methods = METHODS | {"linear": Method(schedule="linear", learning_rate=0.02)}
+    methods = METHODS | {"linear": Method(schedule="linear", learning_rate=0.02, steps=13)}
+    steps = 13 if method == "linear" else chosen.steps
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, chosen, methods[method], 7, CPU)
         start = Ensemble.random(chosen.k, chosen.hidden, 10, "topk", 7)
         trained = trainer.run(saving(tmp_path))
-        batches = list(islice(vectors.batches(chosen.batch, 7), chosen.steps))
+        batches = list(islice(vectors.batches(chosen.batch, 7), steps))
 
     W, b = start.W.clone().requires_grad_(), start.b.clone().requires_grad_()
     optimizer = torch.optim.AdamW([W, b], lr=chosen.learning_rate, weight_decay=chosen.weight_decay, fused=False)
@@ -40,7 +42,7 @@ def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: P
                 weight = 0.5 * torch.stack(losses).mean().item() / penalty.item()
             loss = loss + weight * warmup(step, PENALTY.warmup) * penalty
         if method == "linear":
-            optimizer.param_groups[0]["lr"] = 0.02 * (chosen.steps - step) / chosen.steps
+            optimizer.param_groups[0]["lr"] = 0.02 * (steps - step) / steps
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -56,6 +58,16 @@ def test_methods_of_one_seed_share_weights_and_order(data: Path) -> None:
         )
     assert torch.equal(first.saes.W, second.saes.W)
     assert not torch.equal(first.saes.W, other.saes.W)
+
+
+def test_auxk_may_take_as_many_latents_as_the_sae_has(data: Path, tmp_path: Path) -> None:
+    def weights(k: int | Literal["same"]) -> torch.Tensor:
+        with Vectors(data) as vectors:
+            trainer = Trainer(vectors, settings(**DYING | {"k": [2, 2]}), Method(auxk=AuxK(k=k, dead_after=2)), 0, CPU)
+            return trainer.run(saving(tmp_path / str(k))).W
+
+    assert torch.equal(weights("same"), weights(2))
+    assert not torch.equal(weights("same"), weights(1))
 
 
 def test_penalty_draws_features_together(data: Path, tmp_path: Path) -> None:
