@@ -4,7 +4,7 @@ Values are means over an ensemble's SAEs, and differences between methods are pa
 Claims are about the methods that the paper has: penalty, reinitialisation, or both.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
@@ -27,7 +27,7 @@ def claims(values: pd.DataFrame, latents: pd.DataFrame, methods: Mapping[str, Me
     A claim holds where its whole interval lies on its side of the bound, fails where it lies on the other, and is undecided
     between, or of one seed. `latents` has a row a latent with method, seed, sae, across_max, truth_max, frequency and between.
     """
-    of_paper = {name: method for name, method in methods.items() if method != Method() and _as_the_paper_has(method)}
+    of_paper = {name: method for name, method in methods.items() if method != Method() and as_the_paper_has(method)}
     rows = [*_of_baseline(values, latents, recovered_at)]
     for name, method in of_paper.items():
         if not method.penalty:
@@ -36,11 +36,16 @@ def claims(values: pd.DataFrame, latents: pd.DataFrame, methods: Mapping[str, Me
         for other, reference in of_paper.items():
             if method.penalty and not reference.penalty and method.reinitialise == reference.reinitialise:
                 rows += _of_loss(values, name, other)
+    return claims_table(rows)
+
+
+def claims_table(rows: Iterable[Row]) -> pd.DataFrame:
+    """Columns claim, paper, ours, low, high, n and verdict."""
     columns = ["claim", "paper", "ours", "low", "high", "n", "verdict"]
     return pd.DataFrame([(claim, paper, *interval, result) for claim, paper, interval, result in rows], columns=columns)
 
 
-def _as_the_paper_has(method: Method) -> bool:
+def as_the_paper_has(method: Method) -> bool:
     """Whether a method differs from the baseline in its penalty and reinitialisation alone."""
     return method.model_copy(update={"penalty": None, "reinitialise": None}) == Method()
 

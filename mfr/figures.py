@@ -20,9 +20,9 @@ COSINES = (0, 0.25, 0.5, 0.75)
 def learning_curves(curves: pd.DataFrame) -> Figure:
     """Mean squared error over steps on a logarithmic scale, a panel for each k; bands span the seeds (paper, figure 7)."""
     ks, methods = sorted(curves["k"].unique()), list(curves["method"].unique())
-    figure, axes = _panels(len(ks), share_y=True)
+    figure, axes = panels(len(ks), share_y=True)
     for k, panel in zip(ks, axes):
-        for method, colour in zip(methods, _colours(len(methods))):
+        for method, colour in zip(methods, colours_of(len(methods))):
             here = curves[(curves["k"] == k) & (curves["method"] == method)]
             _line_of_seeds(panel, here, "mse", colour, method)
         panel.set(title=f"k = {k}", xlabel="step")
@@ -39,9 +39,9 @@ def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
     """
     here = summary[(summary["metric"] == metric) & summary["group"].str.match(r"k\d+$")]
     groups, methods = list(here["group"].unique()), list(here["method"].unique())
-    figure, (panel,) = _panels(1, width=max(5.0, 1.5 + 0.28 * len(groups) * (len(methods) + 1)))
+    figure, (panel,) = panels(1, width=max(5.0, 1.5 + 0.28 * len(groups) * (len(methods) + 1)))
     width = 0.8 / len(methods)
-    for i, (method, colour) in enumerate(zip(methods, _colours(len(methods)))):
+    for i, (method, colour) in enumerate(zip(methods, colours_of(len(methods)))):
         values = here[here["method"] == method].set_index("group").loc[groups]
         positions = np.arange(len(groups)) + (i - (len(methods) - 1) / 2) * width
         panel.bar(positions, values["mean"], width, yerr=values["sd"].fillna(0), color=colour, label=method, capsize=2)
@@ -60,9 +60,9 @@ def similarities(latents: pd.DataFrame, matching: str) -> Figure:
     over the latents of all seeds.
     """
     methods = list(latents["method"].unique())
-    figure, axes = _panels(len(methods), share_y=True)
+    figure, axes = panels(len(methods), share_y=True)
     across, truth = f"across_{matching}", f"truth_{matching}"
-    for method, panel, colour in zip(methods, axes, _colours(len(methods))):
+    for method, panel, colour in zip(methods, axes, colours_of(len(methods))):
         here = latents[latents["method"] == method]
         panel.scatter(here[across], here[truth], s=5, color=colour, alpha=0.4, linewidths=0)
         panel.set(title=f"{method}, r = {here[across].corr(here[truth]):.2f}", xlabel="cosine across SAEs")
@@ -74,7 +74,7 @@ def similarities(latents: pd.DataFrame, matching: str) -> Figure:
 def activity(latents: pd.DataFrame) -> Figure:
     """`similarities` by maximum, coloured by how often a latent is active (paper, figures 4 and 5)."""
     methods = list(latents["method"].unique())
-    figure, axes = _panels(len(methods), share_y=True)
+    figure, axes = panels(len(methods), share_y=True)
     # A latent that is never active has no place on a logarithmic scale: it gets its lowest colour.
     active = latents["frequency"][latents["frequency"] > 0]
     scale = LogNorm(active.min(), active.max(), clip=True) if len(active) else None
@@ -92,7 +92,7 @@ def uneven_initialisations(curves: pd.DataFrame) -> Figure:
     """The unevenness of activity over the first steps, a line an initialisation, a panel a method (paper, figure 6)."""
     curves = curves[curves["step"] <= UNEVEN_STEPS]
     methods = list(curves["method"].unique())
-    figure, axes = _panels(len(methods), share_y=True)
+    figure, axes = panels(len(methods), share_y=True)
     for method, panel in zip(methods, axes):
         for (seed, _), line in curves[curves["method"] == method].groupby(["seed", "sae"]):
             panel.plot(line["step"], line["unevenness"], linewidth=0.9, color=COLOURS[seed % len(COLOURS)])
@@ -104,10 +104,10 @@ def uneven_initialisations(curves: pd.DataFrame) -> Figure:
 
 def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
     """Columns of `measures` over steps, a panel each under its label; bands span the seeds (paper, figure 8)."""
-    figure, axes = _panels(len(measures))
+    figure, axes = panels(len(measures))
     methods = list(curves["method"].unique())
     for (measure, label), panel in zip(measures.items(), axes):
-        for method, colour in zip(methods, _colours(len(methods))):
+        for method, colour in zip(methods, colours_of(len(methods))):
             measured = curves[curves["method"] == method].dropna(subset=measure)
             if len(measured):
                 _line_of_seeds(panel, measured, measure, colour, method)
@@ -124,7 +124,7 @@ def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str]) -> Figure:
 
     `table` has the columns metric, alpha, learning_rate, change, change_low and change_high.
     """
-    figure, axes = _panels(len(metrics), width=4.2)
+    figure, axes = panels(len(metrics), width=4.2)
     for (metric, label), panel in zip(metrics.items(), axes):
         here = table[table["metric"] == metric].pivot(
             index="alpha", columns="learning_rate", values=["change", "change_low", "change_high"]
@@ -158,7 +158,8 @@ def _logarithmic(panel: Axes) -> None:
     panel.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if high < 10 * low else NullFormatter())
 
 
-def _panels(count: int, width: float = 3.2, share_y: bool = False) -> tuple[Figure, Sequence[Axes]]:
+def panels(count: int, width: float = 3.2, share_y: bool = False) -> tuple[Figure, Sequence[Axes]]:
+    """An empty figure with so many panels, in even rows."""
     rows = -(-count // PANELS_A_ROW)
     columns = -(-count // rows)
     # The Figure class alone needs no display and keeps no global list of figures.
@@ -172,7 +173,8 @@ def _panels(count: int, width: float = 3.2, share_y: bool = False) -> tuple[Figu
     return figure, list(axes[:count])
 
 
-def _colours(count: int) -> list[str]:
+def colours_of(count: int) -> list[str]:
+    """So many different colours, the same ones for the same place."""
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     return [matplotlib.colors.to_hex(matplotlib.colormaps["tab20"](i % 20)) for i in range(count)]

@@ -62,13 +62,18 @@ class SaeMetrics(BaseModel):
 
 
 class PairMetrics(BaseModel):
-    """Two SAEs of one ensemble; decoder_l2 is the Frobenius distance of the unmatched decoders (paper, section 4.3)."""
+    """Two SAEs of one ensemble.
+
+    decoder_l2 is the Frobenius distance of the decoders, row by row (paper, section 4.3), and decoder_l2_matched that of the
+    one-to-one pairs of rows.
+    """
 
     first: int
     second: int
     mmcs_max: float
     mcc_hungarian: float
     decoder_l2: float
+    decoder_l2_matched: float
 
 
 class ModelMetrics(BaseModel):
@@ -160,16 +165,20 @@ def truth_metrics(W: torch.Tensor, features: torch.Tensor, recovered_at: float) 
 
 def pair_metrics(W: torch.Tensor) -> list[PairMetrics]:
     """Every pair of the SAEs W (n, h, d)."""
-    return [
-        PairMetrics(
-            first=i,
-            second=j,
-            mmcs_max=mmcs_max(W[i], W[j]),
-            mcc_hungarian=mcc_hungarian(W[i], W[j]),
-            decoder_l2=(normalize(W[i], dim=1) - normalize(W[j], dim=1)).norm().item(),
-        )
-        for i, j in combinations(range(len(W)), 2)
-    ]
+    return [_pair(i, j, W[i], W[j]) for i, j in combinations(range(len(W)), 2)]
+
+
+def _pair(first: int, second: int, A: torch.Tensor, B: torch.Tensor) -> PairMetrics:
+    similarity, A, B = cosines(A, B), normalize(A, dim=1), normalize(B, dim=1)
+    rows, columns = hungarian(similarity)
+    return PairMetrics(
+        first=first,
+        second=second,
+        mmcs_max=similarity.amax(dim=1).mean().item(),
+        mcc_hungarian=similarity[rows, columns].mean().item(),
+        decoder_l2=(A - B).norm().item(),
+        decoder_l2_matched=(A[rows] - B[columns]).norm().item(),
+    )
 
 
 def similarity_table(W: torch.Tensor, features: torch.Tensor | None) -> pd.DataFrame:

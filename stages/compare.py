@@ -2,11 +2,8 @@
 
 import argparse
 import json
-import shutil
 import sys
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -20,24 +17,13 @@ from mfr.method import Method
 from mfr.metrics import Evaluation
 from mfr.params import Params, SourceSection, Synthetic
 from mfr.sae_file import read_saes
+from stages import eeg_results
 from stages.common import call, stage_parser, writing
+from stages.runs import Run, labelled, write_table
 
 PLACES = (paths.saes, paths.saes_card, paths.evaluation, paths.features, paths.curves)
 TRUTH_MEASURES = {"truth_mmcs": "MMCS to the truth", "recovered_90": "true features recovered", "across": "cosine across SAEs"}
 LATENT_COLUMNS = ["across_max", "across_hungarian", "truth_max", "truth_hungarian", "frequency", "between"]
-
-
-@dataclass
-class Run:
-    """One method and seed, by the files that its stages left."""
-
-    method: str
-    seed: int
-    saes: Path
-    card: Path
-    evaluation: Path
-    features: Path
-    curves: Path
 
 
 def run(section: SourceSection, source: str, runs: list[Run], recordings: Path | None = None) -> None:
@@ -46,23 +32,23 @@ def run(section: SourceSection, source: str, runs: list[Run], recordings: Path |
     table = long_table(evaluations)
     summary = summarise(table, section.methods)
     alike, between = _across_runs(runs)
-    curves = _labelled(runs, [run.curves for run in runs])
+    curves = labelled(runs, [run.curves for run in runs])
     outputs = [paths.metrics(source), *(paths.result(source, name) for name in result_names(source))]
     with writing(*outputs) as [metrics_part, *parts]:
         part = dict(zip(result_names(source), parts))
         metrics_part.write_text(json.dumps(_metrics(evaluations, summary, alike, recordings), indent=2) + "\n")
-        _write(summary, part["summary.csv"])
-        _write(contests(table, rivals(section.methods)), part["contests.csv"])
-        _write(alike[["method", *alike.columns.drop("method")]], part["consistency.csv"])
-        _write(mean_curves(curves), part["learning_curves.csv"])
+        write_table(summary, part["summary.csv"])
+        write_table(contests(table, rivals(section.methods)), part["contests.csv"])
+        write_table(alike[["method", *alike.columns.drop("method")]], part["consistency.csv"])
+        write_table(mean_curves(curves), part["learning_curves.csv"])
         figures.learning_curves(curves).savefig(part["learning_curves.png"])
         figures.bars(summary, "mse", "mean squared error (held out)").savefig(part["reconstruction.png"])
         if isinstance(section, Synthetic):
-            latents = _labelled(runs, [run.features for run in runs])
+            latents = labelled(runs, [run.features for run in runs])
             latents = latents.merge(between, on=["method", "seed", "sae", "latent"])
-            _write(claims(table, latents, section.methods, section.evaluate.recovered_at), part["claims.csv"])
-            _write(latents[["method", "seed", "sae", "latent", *LATENT_COLUMNS]], part["latents.csv"], digits=4)
-            _write(curves, part["curves.csv"], digits=4)
+            write_table(claims(table, latents, section.methods, section.evaluate.recovered_at), part["claims.csv"])
+            write_table(latents[["method", "seed", "sae", "latent", *LATENT_COLUMNS]], part["latents.csv"], digits=4)
+            write_table(curves, part["curves.csv"], digits=4)
             figures.similarities(latents, "max").savefig(part["similarity.png"])
             figures.activity(latents).savefig(part["activity.png"])
             figures.uneven_initialisations(curves).savefig(part["unevenness.png"])
@@ -70,7 +56,7 @@ def run(section: SourceSection, source: str, runs: list[Run], recordings: Path |
         if source == "language_model":
             figures.bars(summary, "loss_recovered", "loss recovered").savefig(part["loss_recovered.png"])
         if recordings is not None:
-            shutil.copyfile(recordings, part["recordings.csv"])
+            eeg_results.write(part, runs, evaluations, (table, summary), section.methods, recordings)
 
 
 def result_names(source: str) -> list[str]:
@@ -79,7 +65,7 @@ def result_names(source: str) -> list[str]:
     own = {
         "synthetic": ["claims.csv", "latents.csv", "curves.csv", *figures_of_truth],
         "language_model": ["loss_recovered.png"],
-        "eeg": ["recordings.csv"],
+        "eeg": [*eeg_results.NAMES],
     }
     tables = ["summary.csv", "contests.csv", "consistency.csv", "learning_curves.csv"]
     return [*tables, "learning_curves.png", "reconstruction.png", *own[source]]
@@ -89,10 +75,6 @@ def rivals(methods: Mapping[str, Method]) -> list[str]:
     """What the others have to beat: the baseline, and AuxK where it is alone."""
     auxk = [name for name, method in methods.items() if method.auxk and not (method.penalty or method.transplant)]
     return ["baseline", *auxk]
-
-
-def _write(table: pd.DataFrame, path: Path, digits: int = 6) -> None:
-    table.to_csv(path, index=False, float_format=f"%.{digits}g")
 
 
 def _across_runs(runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -105,11 +87,6 @@ def _across_runs(runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.concat(alike, ignore_index=True), pd.concat(between, ignore_index=True)
 
 
-def _labelled(runs: list[Run], files: list[Path]) -> pd.DataFrame:
-    tables = [pd.read_csv(file).assign(method=run.method, seed=run.seed) for run, file in zip(runs, files)]
-    return pd.concat(tables, ignore_index=True)
-
-
 def _metrics(
     evaluations: list[Evaluation], summary: pd.DataFrame, alike: pd.DataFrame, recordings: Path | None
 ) -> dict[str, object]:
@@ -120,14 +97,7 @@ def _metrics(
     if evaluations[0].model is not None:
         tree["cross_entropy"] = evaluations[0].model.model_dump()
     if recordings is not None:
-        table = pd.read_csv(recordings)
-        # What comes after the colon is about the one file.
-        reasons = Counter(table.loc[table["status"] == "skipped", "reason"].str.split(":").str[0])
-        tree["recordings"] = {
-            "used": int((table["status"] == "used").sum()),
-            "skipped": reasons.total(),
-            "reasons": dict(reasons),
-        }
+        tree["recordings"] = eeg_results.recordings_tree(recordings)
     return tree | {"methods": metrics_tree(summary), "consistency": consistency_tree(alike)}
 
 

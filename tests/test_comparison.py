@@ -13,7 +13,7 @@ def evaluation(method: str, seed: int, losses: dict[int, float]) -> Evaluation:
         SaeMetrics(k=k, mse=mse, l2_squared=4 * mse, fvu=mse / 2, l0=k, dead=mse / 100, unevenness=0)
         for k, mse in losses.items()
     ]
-    pairs = [PairMetrics(first=0, second=1, mmcs_max=0.5 + seed / 10, mcc_hungarian=0.4, decoder_l2=1)]
+    pairs = [PairMetrics(first=0, second=1, mmcs_max=0.5 + seed / 10, mcc_hungarian=0.4, decoder_l2=1, decoder_l2_matched=1)]
     return Evaluation(source="eeg", method=method, seed=seed, rows=10, saes=saes, pairs=pairs)
 
 

@@ -62,6 +62,14 @@ def test_pairs_of_saes() -> None:
     assert set(pairs) == {(0, 1), (0, 2), (1, 2)}
     assert pairs[0, 1].decoder_l2 == pytest.approx(0, abs=1e-5) and pairs[0, 2].decoder_l2 > 1
     assert all(pair.mmcs_max == pytest.approx(1, abs=1e-5) == pair.mcc_hungarian for pair in pairs.values())
+    assert all(pair.decoder_l2_matched == pytest.approx(0, abs=2e-3) for pair in pairs.values())
+
+
+def test_distances_of_matched_decoders_follow_from_their_cosines_and_of_unmatched_from_their_number_of_rows() -> None:
+    one, other = pair_metrics(torch.randn(2, 400, 300)), pair_metrics(torch.randn(2, 400, 300))
+    for (pair,) in (one, other):
+        assert pair.decoder_l2_matched == pytest.approx(np.sqrt(2 * 400 * (1 - pair.mcc_hungarian)), rel=1e-4)
+        assert pair.decoder_l2_matched < pair.decoder_l2 == pytest.approx(np.sqrt(2 * 400), rel=0.01)
 
 
 def test_similarity_table_and_its_correlation() -> None:

@@ -55,6 +55,8 @@ rule compare_eeg:
                 "contests",
                 "consistency",
                 "learning_curves",
+                "table3",
+                "claims",
             )
         ],
         recordings_table=paths.result("eeg", "recordings.csv"),
@@ -66,6 +68,11 @@ rule compare_eeg:
         reconstruction=report(
             paths.result("eeg", "reconstruction.png"),
             caption="../report/reconstruction.rst",
+            category="eeg",
+        ),
+        decoder_distances=report(
+            paths.result("eeg", "decoder_distances.png"),
+            caption="../report/decoder_distances.rst",
             category="eeg",
         ),
     log:
