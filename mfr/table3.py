@@ -8,16 +8,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from mfr.metrics import Evaluation
+from mfr.tables import by_k
 
-LOSS = {
-    "mean": "mse",
-    "sd": "sd",
-    "change": "change_percent",
-    "change_sd": "change_sd",
-    "change_low": "low",
-    "change_high": "high",
-    "seeds": "n",
-}
 DISTANCES = ("l2", "l2_matched", "cosine")
 
 
@@ -48,15 +40,9 @@ def table3(summary: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
     Columns k, method, versus; the mean squared error with its sd, and its change in percent of versus's, with sd, interval and
     number of seeds; and the three distances with their sds, NaN for the smallest k itself.
     """
-    loss = summary[(summary["metric"] == "mse") & (summary["group"] != "ensemble")]
-    loss = loss.assign(k=loss["group"].replace("all_k", "mean").str.removeprefix("k"))
-    loss = loss.rename(columns=LOSS)[["k", "method", "versus", *LOSS.values()]]
-    unchanged = loss["method"] == loss["versus"]
-    loss.loc[unchanged, ["change_percent", "change_sd", "low", "high"]] = float("nan")
+    loss = by_k(summary, "mse").rename(columns={"mean": "mse"})
     means = distances.groupby(["method", "seed"], sort=False)[list(DISTANCES)].mean().reset_index().assign(k="mean")
     every = pd.concat([distances.astype({"k": str}), means])
     over_seeds = every.groupby(["method", "k"], sort=False)[list(DISTANCES)].agg(["mean", "std"])
     over_seeds.columns = [name if what == "mean" else f"{name}_sd" for name, what in over_seeds.columns]
-    order = [*(str(k) for k in sorted(int(k) for k in set(loss["k"]) - {"mean"})), "mean"]
-    table = loss.merge(over_seeds.reset_index(), on=["method", "k"], how="left")
-    return table.sort_values("k", key=lambda column: column.map(order.index), kind="stable", ignore_index=True)
+    return loss.merge(over_seeds.reset_index(), on=["method", "k"], how="left")

@@ -17,7 +17,7 @@ from mfr.method import Method
 from mfr.metrics import Evaluation
 from mfr.params import Params, SourceSection, Synthetic
 from mfr.sae_file import read_saes
-from stages import eeg_results
+from stages import eeg_results, language_model_results
 from stages.common import call, stage_parser, writing
 from stages.runs import Run, labelled, write_table
 
@@ -54,7 +54,7 @@ def run(section: SourceSection, source: str, runs: list[Run], recordings: Path |
             figures.uneven_initialisations(curves).savefig(part["unevenness.png"])
             figures.over_steps(curves, TRUTH_MEASURES).savefig(part["truth.png"])
         if source == "language_model":
-            figures.bars(summary, "loss_recovered", "loss recovered").savefig(part["loss_recovered.png"])
+            language_model_results.write(part, table, summary, section.methods)
         if recordings is not None:
             eeg_results.write(part, runs, evaluations, (table, summary), section.methods, recordings)
 
@@ -64,7 +64,7 @@ def result_names(source: str) -> list[str]:
     figures_of_truth = ["similarity.png", "activity.png", "unevenness.png", "truth.png"]
     own = {
         "synthetic": ["claims.csv", "latents.csv", "curves.csv", *figures_of_truth],
-        "language_model": ["loss_recovered.png"],
+        "language_model": [*language_model_results.NAMES],
         "eeg": [*eeg_results.NAMES],
     }
     tables = ["summary.csv", "contests.csv", "consistency.csv", "learning_curves.csv"]

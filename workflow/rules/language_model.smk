@@ -58,6 +58,9 @@ rule compare_language_model:
                 "summary",
                 "contests",
                 "consistency",
+                "table1",
+                "table2",
+                "claims",
                 "learning_curves",
             )
         ],

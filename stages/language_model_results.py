@@ -1,0 +1,22 @@
+"""What compare writes of language models alone: tables 1 and 2, the claims, and the loss recovered."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from mfr import figures
+from mfr.claims_language_model import claims_language_model
+from mfr.method import Method
+from mfr.tables import by_k
+from stages.runs import write_table
+
+NAMES = ("table1.csv", "table2.csv", "claims.csv", "loss_recovered.png")
+
+
+def write(parts: Mapping[str, Path], table: pd.DataFrame, summary: pd.DataFrame, methods: Mapping[str, Method]) -> None:
+    """Write `parts`, a path for each of `NAMES`, from the long table and the summary of `mfr.comparison`."""
+    write_table(by_k(summary, "mse"), parts["table1.csv"], digits=4)
+    write_table(by_k(summary, "cross_entropy"), parts["table2.csv"], digits=5)
+    write_table(claims_language_model(table, methods), parts["claims.csv"])
+    figures.bars(summary, "loss_recovered", "loss recovered").savefig(parts["loss_recovered.png"])
