@@ -35,7 +35,8 @@ class CurveRow:
 
     mse and both kinds of unevenness are those of the step's batch, stale and gap those of the last matching
     (`mfr.mutual.Match`); inactive is the share of latents that were never active since the row before. The rest is its
-    `Likeness`, in rows that have one.
+    `Likeness`, in rows that have one. Where inputs are scaled, mse is that of the vectors as they are, and alpha weighs the
+    penalty against that of the scaled ones.
     """
 
     step: int

@@ -15,6 +15,12 @@ class Train(Section):
     activation: Literal["topk", "topk_relu"] = Field(
         "topk", description="`topk` keeps the k largest (the paper); `topk_relu` also sets negative ones to zero."
     )
+    inputs: Literal["raw", "scaled"] = Field(
+        "raw",
+        description="What SAEs are trained on: the vectors as they are (the paper), or `scaled`: less their mean, and divided "
+        "by one number so that the mean square of their elements is 1. Weights and errors are in either case those for vectors "
+        "as they are.",
+    )
     batch: Positive = Field(description="Vectors a step, B.")
     steps: Positive = Field(description="Steps of training.")
     learning_rate: PositiveFloat = Field(description="Learning rate of AdamW.")

@@ -130,7 +130,7 @@ def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
         x = rows.to(device)
         for i in range(n):
             values, indices = saes.encode(i, x)
-            errors[i] += (decode(values, indices, saes.W[i]) - x).square().sum().double().cpu()
+            errors[i] += (decode(values, indices, saes.W[i]) + saes.offset - x).square().sum().double().cpu()
             counts[i].index_add_(0, indices.flatten(), (values != 0).float().flatten())
             strengths[i].index_add_(0, indices.flatten(), values.flatten())
     mean = total / vectors.rows

@@ -31,22 +31,24 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 
 @dataclass
 class Ensemble:
-    """Weights of n SAEs side by side: W (n, h, d), b (n, h), and each one's number of active latents."""
+    """Weights of n SAEs side by side: W (n, h, d), b (n, h), each one's number of active latents, and an offset (d) that all
+    their reconstructions have."""
 
     W: torch.Tensor
     b: torch.Tensor
     k: list[int]
     activation: Activation
+    offset: torch.Tensor
 
     @classmethod
     def random(cls, k: list[int], hidden: int, size: int, activation: Activation, seed: int) -> "Ensemble":
-        """SAEs with features of random directions and unit length, and no bias."""
+        """SAEs with features of random directions and unit length, and neither bias nor offset."""
         W = torch.stack([random_features(hidden, size, seed, sae, 0) for sae in range(len(k))])
-        return cls(W, torch.zeros(len(k), hidden), k, activation)
+        return cls(W, torch.zeros(len(k), hidden), k, activation, torch.zeros(size))
 
     def to(self, device: torch.device) -> "Ensemble":
         """The same ensemble on another device."""
-        return Ensemble(self.W.to(device), self.b.to(device), self.k, self.activation)
+        return Ensemble(self.W.to(device), self.b.to(device), self.k, self.activation, self.offset.to(device))
 
     def encode(self, sae: int, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Values and indices (B, k) of the active latents of one SAE."""
@@ -54,7 +56,7 @@ class Ensemble:
 
     def reconstruct(self, sae: int, x: torch.Tensor) -> torch.Tensor:
         """x̂ (B, d) of one SAE."""
-        return decode(*self.encode(sae, x), self.W[sae])
+        return decode(*self.encode(sae, x), self.W[sae]) + self.offset
 
 
 def random_features(hidden: int, size: int, seed: int, sae: int, reinit: int) -> torch.Tensor:

@@ -12,4 +12,5 @@ def read_saes(weights: Path, card: Path) -> Ensemble:
     """The ensemble that train left in two files."""
     settings = json.loads(card.read_text())["train"]
     with safe_open(weights, "pt") as file:
-        return Ensemble(file.get_tensor("W"), file.get_tensor("b"), settings["k"], settings["activation"])
+        W, b, offset = (file.get_tensor(name) for name in ("W", "b", "offset"))
+    return Ensemble(W, b, settings["k"], settings["activation"], offset)

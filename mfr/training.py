@@ -21,6 +21,7 @@ from mfr.prefetch import prefetched
 from mfr.progress import Ticker
 from mfr.revival import auxk_gradients, transplants
 from mfr.sae import Ensemble, Step, random_features
+from mfr.scaling import measured, raw
 from mfr.store import Vectors
 
 BATCHES_AHEAD = 4
@@ -41,12 +42,14 @@ class Saving:
 class Trainer:
     """One ensemble in training, by AdamW: each SAE lowers its mean squared error plus α times the common penalty.
 
-    All methods of one seed start from the same weights and see the same batches, so that their comparison is paired.
+    All methods of one seed start from the same weights and see the same batches, so that their comparison is paired. Where
+    inputs are scaled, everything here is about scaled vectors, but for the ensemble that `run` returns and the curves' errors.
     """
 
     def __init__(self, vectors: Vectors, settings: Train, method: Method, seed: int, device: torch.device) -> None:
         self.vectors, self.method, self.seed, self.device = vectors, method, seed, device
         self.settings = settings = method.applied_to(settings)
+        self.scaling = measured(vectors, seed) if settings.inputs == "scaled" else raw(vectors.size)
         self.saes = Ensemble.random(settings.k, settings.hidden, vectors.size, settings.activation, seed).to(device)
         self.d_W, self.d_b = torch.zeros_like(self.saes.W), torch.zeros_like(self.saes.b)
         # Views of the ensemble's weights, an SAE each, so that one that starts anew starts its optimizer anew.
@@ -72,7 +75,7 @@ class Trainer:
         self.idle = torch.zeros_like(self.watch.active)
 
     def run(self, saving: Saving, log_s: float | None = None) -> Ensemble:
-        """Train to the last step, from the checkpoint where there is one; the curves are in `progress.curves`.
+        """The ensemble trained to the last step, from the checkpoint where there is one; the curves are in `progress.curves`.
 
         Raises `UserError` where a loss is NaN or infinite, and `Interrupted`, with all work saved, after SIGTERM or SIGINT.
         """
@@ -85,7 +88,7 @@ class Trainer:
                 self.save(saving)
                 message = f"{interrupted}: saved at step {self.progress.step} of {self.settings.steps}; run again to go on"
                 raise Interrupted(message, interrupted.number) from None
-        return self.saes
+        return self.scaling.folded(self.saes)
 
     def _run(self, saving: Saving, tell: Ticker) -> None:
         first = self.saved_step = self.progress.step
@@ -102,6 +105,8 @@ class Trainer:
     def batches(self, first: int) -> Generator[torch.Tensor]:
         """The batches from step `first` on, read ahead where a file or a GPU makes one wait; else all cores are at work."""
         batches = self.vectors.batches(self.settings.batch, self.seed, first)
+        if self.settings.inputs == "scaled":
+            batches = (self.scaling.apply_(x) for x in batches)
         if self.device.type == "cuda":
             return prefetched(map(torch.Tensor.pin_memory, batches), BATCHES_AHEAD)
         return prefetched(batches, BATCHES_AHEAD) if self.vectors.drawn is None else batches
@@ -231,7 +236,7 @@ class Trainer:
                     step=step,
                     sae=i,
                     k=k,
-                    mse=self.watch.losses[-1][i].item(),
+                    mse=self.watch.losses[-1][i].item() * self.scaling.scale**2,
                     penalty=self.penalty.item(),
                     alpha=self.progress.alpha,
                     stale=mean(match.stale for match in self.matches) if self.matches else 0.0,

@@ -46,8 +46,10 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
         saving = Saving(outputs.checkpoint, run_key(described, vectors), execution.checkpoint_s, execution.checkpoint_steps)
         trainer = Trainer(vectors, settings, method, seed, resolve_device(execution.device))
         saes = trainer.run(saving, execution.progress_s)
-        saes_part.write_bytes(save({"W": saes.W.cpu(), "b": saes.b.cpu()}))
-        card_part.write_text(json.dumps({**described, "reinits": trainer.progress.reinits}, indent=2) + "\n")
+        saes_part.write_bytes(save({"W": saes.W.cpu(), "b": saes.b.cpu(), "offset": saes.offset.cpu()}))
+        card_part.write_text(
+            json.dumps({**described, "scale": trainer.scaling.scale, "reinits": trainer.progress.reinits}, indent=2) + "\n"
+        )
         pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)
     outputs.checkpoint.unlink(missing_ok=True)
 

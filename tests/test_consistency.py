@@ -8,7 +8,7 @@ from mfr.sae import Ensemble
 
 def ensemble(*dictionaries: torch.Tensor, k: tuple[int, ...] = (3, 3)) -> Ensemble:
     W = torch.stack(dictionaries)
-    return Ensemble(W, torch.zeros(W.shape[:2]), list(k), "topk")
+    return Ensemble(W, torch.zeros(W.shape[:2]), list(k), "topk", torch.zeros(W.shape[2]))
 
 
 EYE = torch.eye(4, 6)

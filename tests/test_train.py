@@ -10,6 +10,9 @@ from safetensors.torch import load_file
 
 from mfr import paths
 from mfr.method import AuxK, Method, Transplant
+from mfr.params_file import load
+from mfr.sae_file import read_saes
+from mfr.store import Vectors
 from stages import compare, evaluate, generate_synthetic, train
 from tests.conftest import ROOT
 
@@ -67,6 +70,20 @@ def test_evaluation_agrees_with_the_weights_and_the_truth() -> None:
     similarity = torch.cosine_similarity(W[0][:, None], W[1][None], dim=2)
     assert evaluation["pairs"][0]["mmcs_max"] == pytest.approx(similarity.amax(dim=1).mean().item(), abs=1e-5)
     assert all(0 < sae["truth"]["mmcs_max"] <= 1 for sae in evaluation["saes"])
+
+
+def test_saes_trained_on_scaled_inputs_are_written_for_vectors_as_they_are(tmp_path: Path) -> None:
+    params, data = load(Path("params.yaml")), paths.vectors("synthetic", "train")
+    settings = params.synthetic.train.model_copy(update={"inputs": "scaled"})
+    outputs = train.Outputs(*(tmp_path / name for name in ("saes.safetensors", "saes.json", "curves.csv", "checkpoint")))
+    train.run(data, settings, Method(), 0, outputs, params.execution)
+    with Vectors(data) as vectors:
+        x = torch.cat(list(vectors.sequential(1000)))
+    saes, last = read_saes(outputs.saes, outputs.card), pd.read_csv(outputs.curves).tail(2)
+    assert torch.allclose(saes.offset, x.mean(dim=0), atol=1e-6)
+    assert json.loads(outputs.card.read_text())["scale"] == pytest.approx((x - x.mean(dim=0)).square().mean().sqrt().item())
+    for i, mse in zip((0, 1), last["mse"], strict=True):
+        assert (saes.reconstruct(i, x) - x).square().mean().item() == pytest.approx(mse, rel=0.2)
 
 
 def test_the_table_of_latents_has_a_row_each() -> None:

@@ -34,9 +34,9 @@ class CutOffVectors(Vectors):
         raise CutOffError
 
 
-@pytest.mark.parametrize("method", list(METHODS))
-def test_a_run_cut_off_at_any_step_ends_bit_identical(data: Path, tmp_path: Path, method: str) -> None:
-    chosen = settings(**(DYING if method == "revived" else {}))
+@pytest.mark.parametrize(("method", "inputs"), [*((method, "raw") for method in METHODS), ("both", "scaled")])
+def test_a_run_cut_off_at_any_step_ends_bit_identical(data: Path, tmp_path: Path, method: str, inputs: str) -> None:
+    chosen = settings(inputs=inputs, **(DYING if method == "revived" else {}))
     with Vectors(data) as vectors:
         whole = Trainer(vectors, chosen, METHODS[method], 0, CPU)
         expected = whole.run(saving(tmp_path / "whole"))
@@ -49,6 +49,7 @@ def test_a_run_cut_off_at_any_step_ends_bit_identical(data: Path, tmp_path: Path
             resumed = Trainer(vectors, chosen, METHODS[method], 0, CPU)
             ended = resumed.run(place)
         assert torch.equal(ended.W, expected.W) and torch.equal(ended.b, expected.b)
+        assert torch.equal(ended.offset, expected.offset) and expected.offset.any() == (inputs == "scaled")
         assert resumed.progress == whole.progress
         assert torch.equal(resumed.idle, whole.idle) and (method != "revived" or (whole.idle >= 2).any())
 
@@ -68,17 +69,19 @@ def test_a_checkpoint_that_is_cut_short_or_foreign_is_refused(data: Path, tmp_pa
     assert torch.equal(anew.W, expected.W)
 
 
-def test_a_run_from_drawn_vectors_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("inputs", ["raw", "scaled"])
+def test_a_run_from_drawn_vectors_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: str) -> None:
     monkeypatch.chdir(tmp_path)
     drawn = GenerateSynthetic(dimension=10, features=24, groups=4, train_rows=None, heldout_rows=5)
     generate_synthetic.run(drawn, tmp_path / "train.h5", tmp_path / "heldout.h5")
     with Vectors(tmp_path / "train.h5") as vectors:
-        expected = Trainer(vectors, settings(), METHODS["mfr"], 0, CPU).run(saving(tmp_path))
+        chosen = settings(inputs=inputs)
+        expected = Trainer(vectors, chosen, METHODS["mfr"], 0, CPU).run(saving(tmp_path))
         with CutOffVectors(tmp_path / "train.h5") as dying, pytest.raises(CutOffError):
             dying.left = 7
-            Trainer(dying, settings(), METHODS["mfr"], 0, CPU).run(saving(tmp_path / "cut", every_s=0))
-        ended = Trainer(vectors, settings(), METHODS["mfr"], 0, CPU).run(saving(tmp_path / "cut"))
-    assert torch.equal(ended.W, expected.W)
+            Trainer(dying, chosen, METHODS["mfr"], 0, CPU).run(saving(tmp_path / "cut", every_s=0))
+        ended = Trainer(vectors, chosen, METHODS["mfr"], 0, CPU).run(saving(tmp_path / "cut"))
+    assert torch.equal(ended.W, expected.W) and torch.equal(ended.b, expected.b)
 
 
 def test_checkpoints_come_every_so_many_steps(data: Path, tmp_path: Path) -> None:
