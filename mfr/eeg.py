@@ -86,26 +86,42 @@ def _constant(raw: np.ndarray, rate: float, starts_s: np.ndarray, window_s: floa
     return changes[last.clip(max=len(raw) - 1)] == changes[first.clip(max=len(raw) - 1)]
 
 
-def vectorise(recording: Recording, parameters: PreprocessEeg) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of (vectors (rows, channels · window) float32, start_s (rows,) float32), channel after channel in a row.
+def vectorise(recording: Recording, parameters: PreprocessEeg) -> Iterator[dict[str, np.ndarray]]:
+    """Blocks of float32 columns: vectors (rows, channels · window), channel after channel in a row, start_s (rows,), and
 
-    A window in which a channel is constant gives no row.
+    mean and deviation (rows, channels), from which `microvolts` makes the filtered signal again. A window in which a channel
+    is constant gives no row.
     """
     window, step = window_samples(parameters)
     every = windows(recording.signals, window, step)
-    whole = moments(recording.signals) if parameters.standardise == "recording_channel" else None
+    whole = moments(recording.signals)
     for start in range(0, len(every), WINDOWS_A_BLOCK):
         block = every[start : start + WINDOWS_A_BLOCK]
         mean, deviation = moments(block)
         constant = recording.constant[start : start + WINDOWS_A_BLOCK] | (deviation[:, :, 0] <= FLAT_UV)
         kept = ~constant.any(axis=1)
-        rows = block[kept]
-        if parameters.standardise == "window_channel":
-            rows = (rows - mean[kept]) / deviation[kept]
-        elif whole:
-            rows = (rows - whole[0]) / whole[1]
-        start_s = (start + np.flatnonzero(kept)) * (step / parameters.rate_hz)
-        yield rows.reshape(len(rows), len(recording.signals) * window).astype(np.float32), start_s.astype(np.float32)
+        mean, deviation = mean[kept], deviation[kept]
+        if parameters.standardise == "recording_channel":
+            mean, deviation = np.broadcast_to(whole[0], mean.shape), np.broadcast_to(whole[1], mean.shape)
+        elif parameters.standardise == "none":
+            mean, deviation = np.zeros_like(mean), np.ones_like(mean)
+        rows = (block[kept] - mean) / deviation
+        columns = {
+            "vectors": rows.reshape(len(rows), len(recording.signals) * window),
+            "start_s": (start + np.flatnonzero(kept)) * (step / parameters.rate_hz),
+            "mean": mean[:, :, 0],
+            "deviation": deviation[:, :, 0],
+        }
+        yield {name: values.astype(np.float32) for name, values in columns.items()}
+
+
+def microvolts(vectors: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """The signals (rows, channels, window) in µV of standardised `vectors` (rows, channels · window).
+
+    `mean` and `deviation` (rows, channels) are the columns that stand beside the vectors, or beside those of which these are
+    reconstructions.
+    """
+    return vectors.reshape(*mean.shape, -1) * deviation[:, :, None] + mean[:, :, None]
 
 
 def moments(signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

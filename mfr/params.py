@@ -156,7 +156,10 @@ class PreprocessEeg(Section):
         description="Zero mean and unit variance for each channel of each window, of each recording, or not at all.",
     )
     heldout_share: float = Field(0.25, gt=0, lt=1, description="Share of the subjects kept for evaluation.")
-    seed: Seed = Field(0, description="Seed of the choice of held-out subjects.")
+    validation_share: float = Field(
+        0.1, ge=0, lt=1, description="Share of the subjects kept for validation, at least one; 0 leaves validation empty."
+    )
+    seed: Seed = Field(0, description="Seed of the choice of held-out and validation subjects.")
 
     @model_validator(mode="after")
     def _band_fits(self) -> "PreprocessEeg":

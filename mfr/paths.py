@@ -12,7 +12,7 @@ SCRATCH = Path("scratch")
 
 
 def vectors(source: str, split: str) -> Path:
-    """The vectors of one source; `split` is `train` or `heldout`."""
+    """The vectors of one source; `split` is `train`, `heldout` or, of EEG, `validation`."""
     return Path(f"data/{source}/{split}.h5")
 
 

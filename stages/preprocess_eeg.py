@@ -1,11 +1,14 @@
-"""Turn EEG recordings into vectors for training, and held-out vectors of other subjects (paper, section 4.2)."""
+"""Turn EEG recordings into vectors for training, validation and evaluation, of different subjects (paper, section 4.2)."""
 
 import argparse
 import json
 import sys
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,9 @@ from mfr.recordings import recording_manifest
 from mfr.seeds import numpy_stream
 from mfr.store import VectorWriter
 from stages.common import call, stage_parser, writing
+
+Split = Literal["train", "validation", "heldout"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
 
 
 @dataclass
@@ -37,13 +43,14 @@ class Row:
 
 
 def run(
-    parameters: PreprocessEeg, recordings: Path, train: Path, heldout: Path, table: Path, progress_s: float | None = None
+    parameters: PreprocessEeg, recordings: Path, outputs: dict[Split, Path], table: Path, progress_s: float | None = None
 ) -> None:
     """Turn the files that `recordings`/manifest.json lists into vectors, and tell in `table` what became of each.
 
-    Headers are read first, to know the subjects that have a usable file; a share of those is held out. Then the files are
-    read one by one. A file that cannot be used is skipped, with its reason. Raises `UserError` where a file is no longer the
-    one in the manifest, where no file or only one subject is usable, and where one side of the split is left without vectors.
+    Headers are read first, to know the subjects that have a usable file; shares of those are held out and kept for
+    validation. Then the files are read one by one. A file that cannot be used is skipped, with its reason. Raises `UserError`
+    where a file is no longer the one in the manifest, where too few subjects are usable, and where one side of the split is
+    left without vectors.
     """
     electrodes = edf.montage(parameters.channels)
     root, files = recording_manifest(recordings)
@@ -56,10 +63,14 @@ def run(
         "recording": ((), "int32"),
         "start_s": ((), "float32"),
         "subject": ((), "int32"),
+        "mean": ((len(electrodes),), "float32"),
+        "deviation": ((len(electrodes),), "float32"),
     }
-    with writing(train, heldout, table) as [train_part, heldout_part, table_part]:
-        with VectorWriter(train_part, "eeg", columns) as train_file, VectorWriter(heldout_part, "eeg", columns) as heldout_file:
-            writers = {"train": train_file, "heldout": heldout_file}
+    with writing(*outputs.values(), table) as [*parts, table_part]:
+        with ExitStack() as stack:
+            writers = {
+                side: stack.enter_context(VectorWriter(part, "eeg", columns)) for side, part in zip(outputs, parts, strict=True)
+            }
             with Ticker(progress_s) as tell:
                 for index, row in enumerate(rows):
                     if not row.reason:
@@ -68,14 +79,14 @@ def run(
                         _convert(root / row.path, row, origin, electrodes, parameters, writers[row.split])
                     tell(f"preprocess_eeg: {index + 1} of {len(rows)} files")
             for side, writer in writers.items():
-                if not writer.rows:
+                if not writer.rows and side in split.values():
                     raise UserError(f"no vector is left for the {side} subjects: {_reasons(rows)}")
                 for name, value in _facts(parameters, electrodes, rows, files).items():
                     writer.describe(name, value)
         pd.DataFrame([asdict(row) for row in rows]).astype({"channels": "Int64"}).to_csv(table_part, index=False)
     used = sum(row.status == "used" for row in rows)
-    found = f"{train_file.rows} training and {heldout_file.rows} held-out vectors"
-    print(f"preprocess_eeg: {used} of {len(rows)} files used, {found}", file=sys.stderr)
+    found = ", ".join(f"{writer.rows} {side}" for side, writer in writers.items())
+    print(f"preprocess_eeg: {used} of {len(rows)} files used; vectors: {found}", file=sys.stderr)
 
 
 def _survey(root: Path, path: str, electrodes: list[str], parameters: PreprocessEeg) -> Row:
@@ -91,19 +102,24 @@ def _survey(root: Path, path: str, electrodes: list[str], parameters: Preprocess
     return row
 
 
-def _split(rows: list[Row], parameters: PreprocessEeg) -> dict[str, str]:
+def _split(rows: list[Row], parameters: PreprocessEeg) -> dict[str, Split]:
     usable = sorted({row.subject for row in rows if not row.reason})
     if not usable:
         raise UserError(f"none of {len(rows)} recordings can be used: {_reasons(rows)}")
-    if len(usable) == 1:
+    validated = int(parameters.validation_share > 0)
+    if len(usable) < 2 + validated:
         skipped = f" (skipped: {_reasons(rows)})" if _reasons(rows) else ""
+        without = "set preprocess_eeg.validation_share: 0 to do without validation, " if len(usable) == 2 else ""
         raise UserError(
-            f"held-out vectors need a second subject, but all usable recordings are of {usable[0]!r}{skipped}: add "
-            "another subject's, or, if these are of several, put each subject's into a folder of its own below the recordings"
+            f"{'training, validation and held-out' if validated else 'training and held-out'} vectors need {2 + validated} "
+            f"subjects, but all usable recordings are of {', '.join(map(repr, usable))}{skipped}: {without}add another "
+            "subject's, or, if these are of more, put each subject's into a folder of its own below the recordings"
         )
-    count = min(max(round(parameters.heldout_share * len(usable)), 1), len(usable) - 1)
-    chosen = numpy_stream("heldout_subjects", parameters.seed).permutation(usable)[:count].tolist()
-    return {subject: "heldout" if subject in chosen else "train" for subject in usable}
+    heldout = min(max(round(parameters.heldout_share * len(usable)), 1), len(usable) - 1 - validated)
+    validation = validated * min(max(round(parameters.validation_share * len(usable)), 1), len(usable) - 1 - heldout)
+    drawn = numpy_stream("heldout_subjects", parameters.seed).permutation(usable).tolist()
+    sides: list[Split] = ["heldout"] * heldout + ["validation"] * validation
+    return dict(zip_longest(drawn, sides, fillvalue="train"))
 
 
 def _reasons(rows: list[Row]) -> str:
@@ -121,9 +137,10 @@ def _convert(
     except edf.UnusableError as error:
         row.reason = str(error)
         return
-    for vectors, start_s in eeg.vectorise(recording, parameters):
-        writer.append(vectors=vectors, start_s=start_s, **{name: np.full(len(vectors), n) for name, n in origin.items()})
-        row.windows_kept += len(vectors)
+    for block in eeg.vectorise(recording, parameters):
+        count = len(block["vectors"])
+        writer.append(**block, **{name: np.full(count, n) for name, n in origin.items()})
+        row.windows_kept += count
     row.windows_dropped = len(recording.constant) - row.windows_kept
     if row.windows_kept:
         row.status = "used"
@@ -154,8 +171,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> None:
     run(
         params.eeg.preprocess_eeg,
         paths.RECORDINGS,
-        paths.vectors("eeg", "train"),
-        paths.vectors("eeg", "heldout"),
+        {split: paths.vectors("eeg", split) for split in SPLITS},
         paths.RECORDINGS_TABLE,
         params.execution.progress_s,
     )

@@ -66,7 +66,8 @@ def test_windows_follow_each_other_and_leave_the_rest_out():
 def test_a_vector_holds_one_channel_after_another():
     parameters = PreprocessEeg(rate_hz=128, window_s=4 / 128, step_s=2 / 128, standardise="none")
     signals = np.random.default_rng(0).normal(size=(3, 9))
-    [(vectors, start_s)] = list(vectorise(constant_free(signals, 3), parameters))
+    [block] = vectorise(constant_free(signals, 3), parameters)
+    vectors, start_s = block["vectors"], block["start_s"]
     assert vectors.dtype == start_s.dtype == np.float32
     np.testing.assert_array_equal(vectors[2], signals[:, 4:8].astype(np.float32).ravel())
     np.testing.assert_array_equal(start_s, [0, 2 / 128, 4 / 128])
@@ -77,8 +78,8 @@ def test_standardising(standardise):
     parameters = PreprocessEeg(standardise=standardise, window_s=0.5, step_s=0.5)
     signals = np.random.default_rng(0).normal(5, [[3], [40]], size=(2, 12800)) + 20 * np.sin(np.arange(12800) / 3000)
     signals = signals.astype(np.float32)
-    [(vectors, _)] = list(vectorise(constant_free(signals, 200), parameters))
-    rows = vectors.reshape(200, 2, 64)
+    [block] = vectorise(constant_free(signals, 200), parameters)
+    rows = block["vectors"].reshape(200, 2, 64)
     whole = (signals - signals.mean(1, keepdims=True)) / signals.std(1, keepdims=True)
     cut = signals.reshape(2, 200, 64)
     expected = {
@@ -101,7 +102,8 @@ def test_windows_with_a_constant_channel_are_left_out_although_the_filter_rings(
     parameters = PreprocessEeg(standardise=standardise, window_s=0.25, step_s=0.25)
     recording = clean(raw, RATE, parameters)
     assert np.abs(recording.signals[1, 13 * 128]) > 1e-6
-    rows, start_s = map(np.concatenate, zip(*vectorise(recording, parameters), strict=True))
+    [block] = vectorise(recording, parameters)
+    rows, start_s = block["vectors"], block["start_s"]
     assert np.isfinite(rows).all()
     inside = np.arange(10, 20, 0.25)
     np.testing.assert_array_equal(np.setdiff1d(np.arange(0, 40, 0.25), start_s), inside)
@@ -112,7 +114,7 @@ def test_a_channel_that_never_changes_leaves_nothing(standardise):
     raw = np.random.default_rng(0).normal(0, 20, size=(2, 2500))
     raw[0] = 12.5
     parameters = PreprocessEeg(standardise=standardise)
-    assert [len(rows) for rows, _ in vectorise(clean(raw, RATE, parameters), parameters)] == [0]
+    assert [len(block["vectors"]) for block in vectorise(clean(raw, RATE, parameters), parameters)] == [0]
 
 
 def test_cleaning_equals_scipy_step_by_step():
@@ -129,8 +131,9 @@ def test_many_windows_come_in_blocks_without_a_gap():
     signals = np.random.default_rng(0).normal(size=(1, 10_001))
     blocks = list(vectorise(constant_free(signals, 10_000), parameters))
     assert len(blocks) == 3
-    np.testing.assert_allclose(np.concatenate([start for _, start in blocks]), np.arange(10_000) / 128)
-    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in blocks])[:, 0], signals[0, :-1].astype(np.float32))
+    np.testing.assert_allclose(np.concatenate([block["start_s"] for block in blocks]), np.arange(10_000) / 128)
+    first = np.concatenate([block["vectors"] for block in blocks])[:, 0]
+    np.testing.assert_array_equal(first, signals[0, :-1].astype(np.float32))
 
 
 def test_what_is_too_short_or_too_slow():
@@ -156,4 +159,4 @@ def test_the_shortest_usable_recording_gives_a_window(low_hz, rate, window_s):
         except UnusableError:
             samples += 1
     raw = np.random.default_rng(0).normal(size=(2, samples))
-    assert sum(len(rows) for rows, _ in vectorise(clean(raw, rate, parameters), parameters)) >= 1
+    assert sum(len(block["vectors"]) for block in vectorise(clean(raw, rate, parameters), parameters)) >= 1

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ from scipy import signal
 
 from mfr import paths
 from mfr.edf import TCP19
+from mfr.eeg import microvolts
 from mfr.errors import UserError
 from mfr.params import PrepareRecordings, PreprocessEeg, Simulated
 from mfr.store import Vectors
@@ -20,6 +22,7 @@ from tests.edf_files import noise, write_edf
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 TWO = PreprocessEeg(channels=["C3", "C4"])
+OUTPUTS = {split: Path(f"{split}.h5") for split in preprocess_eeg.SPLITS}
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +42,7 @@ def prepare() -> None:
 
 
 def preprocess(parameters: PreprocessEeg = TWO) -> pd.DataFrame:
-    preprocess_eeg.run(parameters, Path("recordings"), Path("train.h5"), Path("heldout.h5"), Path("table.csv"))
+    preprocess_eeg.run(parameters, Path("recordings"), OUTPUTS, Path("table.csv"))
     return pd.read_csv("table.csv", keep_default_na=False, index_col="path")
 
 
@@ -49,9 +52,9 @@ def test_simulated_recordings_become_vectors_of_different_subjects():
     parameters = PreprocessEeg(step_s=0.125)
     table = preprocess(parameters)
     assert table.status.tolist().count("skipped") == 1 and table.reason.str.startswith("cut short").sum() == 1
-    assert not set(table.subject[table.split == "train"]) & set(table.subject[table.split == "heldout"])
-    assert set(table.subject[table.split == "heldout"]) < set(table.subject) and (table.split == "heldout").any()
-    for split in ("train", "heldout"):
+    sides = table[table.status == "used"].groupby("split").subject.unique()
+    assert sorted(map(len, sides)) == [1, 2, 3] and len(set().union(*sides)) == 6
+    for split in ("train", "validation", "heldout"):
         with h5py.File(f"{split}.h5") as file:
             subjects = json.loads(file.attrs["subjects"])
             of_row = table.iloc[file["recording"][:]]
@@ -60,6 +63,7 @@ def test_simulated_recordings_become_vectors_of_different_subjects():
             assert len(file["vectors"]) == table.windows_kept[table.split == split].sum()
             assert file["vectors"].shape[1] == 19 * 32 == 19 * file.attrs["window_samples"]
             assert [file[name].dtype for name in ("vectors", "recording", "start_s", "subject")] == ["f4", "i4", "f4", "i4"]
+            assert file["mean"].shape == file["deviation"].shape == (len(file["vectors"]), 19)
             assert json.loads(file.attrs["channels"]) == list(TCP19) and file.attrs["rate_hz"] == 128
             assert json.loads(file.attrs["parameters"]) == parameters.model_dump()
             assert file.attrs["files_used"] == len(table) - 1 and file.attrs["files_skipped"] == 1
@@ -73,7 +77,7 @@ def test_simulated_recordings_become_vectors_of_different_subjects():
 
 
 def test_a_row_is_the_window_that_its_columns_name():
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d"):
         record(f"{name}/1.edf", seed=ord(name))
     prepare()
     table = preprocess(TWO.model_copy(update={"standardise": "none"}))
@@ -85,7 +89,7 @@ def test_a_row_is_the_window_that_its_columns_name():
         raw = np.stack([noise(10, seed=seed), noise(10, seed=seed + 100)])
         clean = signal.resample_poly(signal.sosfiltfilt(sections, raw, padlen=512), 1, 2, axis=1)
         first = round(file["start_s"][row] * 128)
-        assert (index, first) == (row // 40 + (table.split.iloc[0] == "heldout"), row % 40 * 32)
+        assert (index, first) == (np.flatnonzero(table.split == "train")[1], (row - 40) * 32)
         np.testing.assert_allclose(file["vectors"][row].reshape(2, 32), clean[:, first : first + 32], atol=0.2)
 
 
@@ -160,16 +164,59 @@ def test_one_subject_is_not_enough():
     write_edf(Path("mine/b/1.edf"), {"O1": noise(10)})
     prepare()
     with pytest.raises(
-        UserError, match=r"second subject.* of 'a' \(skipped: 1 × missing electrodes: C3, C4\).*folder of its own"
+        UserError, match=r"need 3 subjects, .* of 'a' \(skipped: 1 × missing electrodes: C3, C4\): add .*folder of its own"
     ):
         preprocess()
 
 
-def test_a_side_without_vectors_is_refused():
-    record("a/1.edf")
-    write_edf(Path("mine/b/1.edf"), {"C3": noise(10), "C4": np.zeros(2560)})
+def test_two_subjects_are_enough_without_validation():
+    for name in ("a", "b"):
+        record(f"{name}/1.edf")
     prepare()
-    with pytest.raises(UserError, match=r"no vector is left for the (train|heldout) subjects: 1 × constant: C4"):
+    with pytest.raises(UserError, match=r"need 3 subjects, .* of 'a', 'b': set preprocess_eeg.validation_share: 0"):
+        preprocess()
+    table = preprocess(TWO.model_copy(update={"validation_share": 0.0}))
+    assert sorted(table.split) == ["heldout", "train"]
+    with h5py.File("validation.h5") as file:
+        assert file.attrs["complete"] and file["vectors"].shape == (0, 64)
+
+
+@pytest.mark.parametrize("subjects", range(3, 40))
+def test_shares_are_of_subjects_and_no_subject_is_in_two(subjects):
+    rows = [preprocess_eeg.Row(f"{i}/{j}.edf", str(i)) for i in range(subjects) for j in (1, 2)]
+    parameters = PreprocessEeg(heldout_share=0.25, validation_share=0.1)
+    counts = Counter(preprocess_eeg._split(rows, parameters).values())
+    assert counts.total() == subjects and min(counts.values()) == counts["validation"] >= 1
+    assert abs(counts["heldout"] - subjects / 4) <= 0.5 and abs(counts["validation"] - max(1, subjects / 10)) <= 0.5
+    huge = PreprocessEeg(heldout_share=0.99, validation_share=0.99)
+    assert set(preprocess_eeg._split(rows, huge).values()) == {"train", "validation", "heldout"}
+
+
+@pytest.mark.parametrize("standardise", ["window_channel", "recording_channel", "none"])
+def test_vectors_return_to_microvolts(standardise):
+    for name in ("a", "b", "c"):
+        record(f"{name}/1.edf", seed=ord(name))
+    prepare()
+    preprocess(TWO.model_copy(update={"standardise": "none"}))
+    filtered = {}
+    for split, path in OUTPUTS.items():
+        with h5py.File(path) as file:
+            filtered[split] = file["vectors"][:].reshape(-1, 2, 32)
+            assert (file["mean"][:] == 0).all() and (file["deviation"][:] == 1).all()
+    preprocess(TWO.model_copy(update={"standardise": standardise}))
+    for split, path in OUTPUTS.items():
+        with h5py.File(path) as file:
+            signals = microvolts(file["vectors"][:], file["mean"][:], file["deviation"][:])
+        np.testing.assert_allclose(signals, filtered[split], atol=1e-4)
+        assert filtered[split].std() > 10
+
+
+def test_a_side_without_vectors_is_refused():
+    for name in ("a", "b"):
+        record(f"{name}/1.edf")
+    write_edf(Path("mine/c/1.edf"), {"C3": noise(10), "C4": np.zeros(2560)})
+    prepare()
+    with pytest.raises(UserError, match=r"no vector is left for the (train|validation|heldout) subjects: 1 × constant: C4"):
         preprocess()
     assert not list(Path().glob("*.h5"))
 
@@ -206,7 +253,7 @@ def test_progress_is_told_at_most_once_a_file(capsys):
     for subject in "abc":
         record(f"{subject}/1.edf")
     prepare()
-    files = Path("recordings"), Path("train.h5"), Path("heldout.h5"), Path("table.csv")
+    files = Path("recordings"), OUTPUTS, Path("table.csv")
     preprocess_eeg.run(TWO, *files, progress_s=1e-9)
     assert capsys.readouterr().err.count("of 3 files\n") == 3
     preprocess_eeg.run(TWO, *files, progress_s=60)
@@ -215,23 +262,23 @@ def test_progress_is_told_at_most_once_a_file(capsys):
 
 def test_both_stages_from_the_command_line(capsys):
     params = yaml.safe_load(PARAMS.read_text())
-    params["eeg"]["prepare_recordings"] = {"recordings": "simulated", "simulated": {"subjects": 2, "seconds": 10, "seed": 0}}
+    params["eeg"]["prepare_recordings"] = {"recordings": "simulated", "simulated": {"subjects": 3, "seconds": 10, "seed": 0}}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     assert preprocess_eeg.main([]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert prepare_recordings.main([]) == preprocess_eeg.main([]) == 0
-    for output in (paths.vectors("eeg", "train"), paths.vectors("eeg", "heldout"), paths.RECORDINGS_TABLE):
+    for output in (*(paths.vectors("eeg", split) for split in preprocess_eeg.SPLITS), paths.RECORDINGS_TABLE):
         assert output.is_file()
 
 
 @pytest.mark.skipif("MFR_EEG_DIR" not in os.environ, reason="MFR_EEG_DIR names no folder with a real recording")
 def test_a_real_recording_lacks_electrodes_of_tcp19_and_serves_without_them():
     [path] = Path(os.environ["MFR_EEG_DIR"]).rglob("*.edf")
-    for subject in ("one", "two"):
+    for subject in ("one", "two", "three"):
         Path("mine", subject).mkdir(parents=True)
         shutil.copy(path, Path("mine", subject, "recording.edf"))
     prepare()
-    with pytest.raises(UserError, match="2 × missing electrodes: FP1, FP2, F7, F8"):
+    with pytest.raises(UserError, match="3 × missing electrodes: FP1, FP2, F7, F8"):
         preprocess(PreprocessEeg())
     table = preprocess(PreprocessEeg(channels=[name for name in TCP19 if name not in ("FP1", "FP2", "F7", "F8")]))
     # The program that wrote the file filled its last data record up with the last value: two windows are constant.

@@ -24,6 +24,7 @@ rule preprocess_eeg:
         code=code_of("stages.preprocess_eeg"),
     output:
         train=paths.vectors("eeg", "train"),
+        validation=paths.vectors("eeg", "validation"),
         heldout=paths.vectors("eeg", "heldout"),
         table=paths.RECORDINGS_TABLE,
     log:
