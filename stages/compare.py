@@ -72,9 +72,8 @@ def result_names(source: str) -> list[str]:
 
 
 def rivals(methods: Mapping[str, Method]) -> list[str]:
-    """What the others have to beat: the baseline, and AuxK where it is alone."""
-    auxk = [name for name, method in methods.items() if method.auxk and not (method.penalty or method.transplant)]
-    return ["baseline", *auxk]
+    """What the paper's methods and transplants have to beat: the baseline, AuxK, and these with more steps or another rate."""
+    return [name for name, method in methods.items() if not (method.penalty or method.reinitialise or method.transplant)]
 
 
 def _across_runs(runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from mfr import paths
-from mfr.method import AuxK, Method, Transplant
+from mfr.method import AuxK, Method, Reinitialise, Transplant
 from mfr.params_file import load
 from mfr.sae_file import read_saes
 from mfr.store import Vectors
@@ -110,10 +110,11 @@ def test_comparison_gathers_all_methods() -> None:
     assert len(latents) == 3 * 2 * 64 and latents["truth_max"].between(-1, 1.001).all()
 
 
-def test_rivals_are_the_baseline_and_auxk_alone() -> None:
+def test_rivals_are_the_methods_without_partners_or_restarts() -> None:
     auxk, transplant = AuxK(k=3), Transplant()
-    methods = {"baseline": Method(), "a": Method(auxk=auxk), "both": Method(auxk=auxk, transplant=transplant)}
-    assert compare.rivals(methods | {"t": Method(transplant=transplant)}) == ["baseline", "a"]
+    methods = {"baseline": Method(), "a": Method(auxk=auxk), "longer": Method(steps=9)}
+    others = {"both": Method(auxk=auxk, transplant=transplant), "reinit": Method(reinitialise=Reinitialise())}
+    assert compare.rivals(methods | others) == ["baseline", "a", "longer"]
 
 
 def test_early_rows_of_the_curves_show_whether_an_sae_should_start_anew() -> None:

@@ -1,0 +1,59 @@
+"""What each method of a source costs in time: whole trainings on its vectors, side by side, fifty steps of each in turn.
+
+`steps` is how many steps the baseline takes in a method's time: a method with so many makes a comparison at equal time.
+"""
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack, closing
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+
+from mfr import paths
+from mfr.devices import limit_threads, resolve_device
+from mfr.params import SOURCES, Params, Source
+from mfr.params_file import load
+from mfr.store import Vectors
+from mfr.training import Trainer
+
+STEPS_A_TURN = 50
+
+
+def measure(params: Params, source: Source) -> pd.DataFrame:
+    """Columns method, seconds, time_ratio and steps; a row for each method that takes as many steps as the baseline."""
+    limit_threads(params.execution.threads)
+    device, section = resolve_device(params.execution.device), params.source(source)
+    methods = {name: method for name, method in section.methods.items() if method.steps is None}
+    steps, seconds = section.train.steps, dict.fromkeys(methods, 0.0)
+    with ExitStack() as stack:
+        vectors = stack.enter_context(Vectors(paths.vectors(source, "train")))
+        trainers = {name: Trainer(vectors, section.train, method, params.seeds[0], device) for name, method in methods.items()}
+        batches = {name: stack.enter_context(closing(trainer.batches(0))) for name, trainer in trainers.items()}
+        for done in range(0, steps, STEPS_A_TURN):
+            for name, trainer in trainers.items():
+                started = time.perf_counter()
+                for x in islice(batches[name], min(STEPS_A_TURN, steps - done)):
+                    trainer.step(x.to(device))
+                seconds[name] += time.perf_counter() - started
+            print(f"step {done} of {steps}", file=sys.stderr, flush=True)
+    table = pd.DataFrame({"method": seconds.keys(), "seconds": seconds.values()})
+    table["time_ratio"] = table["seconds"] / seconds["baseline"]
+    table["steps"] = (table["time_ratio"] * steps).round().astype(int)
+    return table
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
+    parser.add_argument("--source", choices=SOURCES, required=True, help="section of params.yaml, whose vectors are there")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
+    arguments = parser.parse_args(argv)
+    print(measure(load(arguments.params), arguments.source).to_string(index=False, float_format="%.2f"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
