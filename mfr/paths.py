@@ -41,6 +41,11 @@ def features(source: str, method: str, seed: str | int) -> Path:
     return Path(f"runs/{source}/{method}/{seed}/features.csv")
 
 
+def export(source: str, method: str, seed: str | int) -> Path:
+    """The SAEs of one ensemble in SAELens' format, a folder each."""
+    return Path(f"exports/{source}/{method}/{seed}")
+
+
 def checkpoint(source: str, method: str, seed: str | int) -> Path:
     """Where an ensemble in training is saved; not an output."""
     return SCRATCH / "checkpoints" / f"{source}-{method}-{seed}.safetensors"

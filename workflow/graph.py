@@ -75,7 +75,8 @@ def made_of(source: str, config: dict) -> list[Path]:
 
     Intermediate files are among them: Snakemake takes results for fresh whose inputs are gone, as they are after a failure.
     """
-    own = {"synthetic": [], "language_model": [paths.MODEL], "eeg": [paths.RECORDINGS]}
+    exports = [paths.export(*run) for run in _runs("language_model", config)]
+    own = {"synthetic": [], "language_model": [paths.MODEL, *exports], "eeg": [paths.RECORDINGS]}
     splits = ("train", "validation", "heldout") if source == "eeg" else ("train", "heldout")
     vectors = [paths.vectors(source, split) for split in splits]
     read_by_compare = [path for files in runs_of(source, config).values() for path in files]

@@ -1,4 +1,4 @@
-# Training and evaluation are the same for every source.
+# Training, evaluation and export are the same for every source.
 
 
 rule train:
@@ -59,3 +59,27 @@ rule evaluate:
         ),
     shell:
         "python -m stages.evaluate --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+
+
+rule export:
+    input:
+        saes=rules.train.output.saes,
+        card=rules.train.output.card,
+        vectors=paths.vectors("{source}", "heldout"),
+        code=code_of("stages.export"),
+    output:
+        folder=directory(paths.export("{source}", "{method}", "{seed}")),
+    log:
+        "logs/{source}/{method}/{seed}/export.log",
+    benchmark:
+        "logs/{source}/{method}/{seed}/export.tsv"
+    conda:
+        "../envs/mfr.yaml"
+    threads: experiment.execution.threads
+    resources:
+        gpu=1,
+        mem_mb=4000,
+    params:
+        declared={},
+    shell:
+        "python -m stages.export --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
