@@ -55,12 +55,12 @@ def loss_and_gradients(
     return Step(losses.sum() / x.numel(), torch.from_numpy(np.diff(starts[:, 0])), g)
 
 
-def pull(W: torch.Tensor, links: Links, weight: float, d_W: torch.Tensor) -> torch.Tensor:
+def pull(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor) -> torch.Tensor:
     """`mfr.mutual.pull` for tensors on the CPU."""
     features, norm = W.view(-1, W.shape[2]), W.norm(dim=2).flatten()
     cosines = torch.empty(len(features))
-    given, written = _arrays(features, norm, links.starts, links.partners), _arrays(d_W.view_as(features), cosines)
-    side_by_side(_pull, even_bounds(len(features)), *given, weight * links.share, *written)
+    given = _arrays(features, norm, links.starts, links.partners, weights.flatten() * links.share)
+    side_by_side(_pull, even_bounds(len(features)), *given, *_arrays(d_W.view_as(features), cosines))
     return (len(links.partners) - cosines.sum()) * (links.share / 2)
 
 
@@ -252,8 +252,8 @@ def _backward(first, last, x, g, W, norm, a, d_values, k, starts, pairs, d_W, d_
 
 
 @njit(cache=True, fastmath=REORDER, nogil=True)
-def _pull(first, last, W, norm, starts, partners, weight, d_W, cosines):
-    """Latents first to last: the sum of cosines with their partners, whose gradient times −weight is added to d_W."""
+def _pull(first, last, W, norm, starts, partners, weights, d_W, cosines):
+    """Latents first to last: the sum of cosines with their partners, whose gradient times −weights is added to d_W."""
     d = W.shape[1]
     together = np.empty(d, np.float32)
     for latent in range(first, last):
@@ -264,7 +264,7 @@ def _pull(first, last, W, norm, starts, partners, weight, d_W, cosines):
         for i in range(d):
             along += together[i] * W[latent, i]
         cosines[latent] = along / norm[latent]
-        across = np.float32(-weight) / norm[latent]
-        along *= np.float32(weight) / norm[latent] ** 3
+        across = -weights[latent] / norm[latent]
+        along *= weights[latent] / norm[latent] ** 3
         for i in range(d):
             d_W[latent, i] += across * together[i] + along * W[latent, i]

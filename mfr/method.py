@@ -48,6 +48,9 @@ class Train(Section):
         return self
 
 
+Alpha = PositiveFloat | Literal["balanced", "initial_loss", "relative"]
+
+
 class Penalty(Section):
     """The auxiliary penalty on dissimilar features (paper, section 3.3)."""
 
@@ -55,13 +58,17 @@ class Penalty(Section):
         description="`hungarian` pairs latents one to one; `max` takes each latent's most similar one (the paper's formula), "
         "`max_symmetric` so in both directions; `mutual` pairs those alone that are each other's most similar.",
     )
-    alpha: PositiveFloat | Literal["balanced", "initial_loss"] = Field(
+    alpha: Alpha = Field(
         "balanced",
         description="Weight α: a number; `balanced` makes the penalty equal to an SAE's reconstruction loss at the first step; "
-        "`initial_loss` takes the first step's reconstruction loss.",
+        "`initial_loss` takes the first step's reconstruction loss; `relative` is `balanced`, but falls with each SAE's loss.",
     )
     alpha_factor: PositiveFloat = Field(1.0, description="Multiplies α.")
     warmup: int = Field(100, ge=0, description="Steps over which α rises from 0, as a half cosine.")
+    latents: Literal["all", "dead", "live"] = Field(
+        "all", description="Which latents are pulled towards their partners; `dead` and `live` ones are told by dead_after."
+    )
+    dead_after: Positive = Field(20, description="A latent that was not active for so many steps is dead.")
     refresh: Positive = Field(50, description="Steps between two matchings; partners are kept in between.")
     max_gap: float = Field(
         0.005,

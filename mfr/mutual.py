@@ -12,6 +12,7 @@ from torch.nn.functional import embedding_bag, normalize
 from mfr.assignment import Assignment, follow, solve
 from mfr.loops import each
 from mfr.matching import Matching, matched
+from mfr.method import Alpha
 
 Statistic = Literal["absolute", "cubed"]
 
@@ -82,8 +83,8 @@ def links(matches: Sequence[Match], saes: int, hidden: int) -> Links:
     return Links(starts, torch.cat([right, left])[order], share=1 / max(len(left), len(pairs) * hidden))
 
 
-def pull(W: torch.Tensor, links: Links, weight: float, d_W: torch.Tensor) -> torch.Tensor:
-    """The penalty of W (n, h, d); its gradient times `weight` is added to d_W (n, h, d).
+def pull(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor) -> torch.Tensor:
+    """The penalty of W (n, h, d); its gradient, for each latent times one of `weights` (n, h), is added to d_W (n, h, d).
 
     penalty = Σ share · (1 − cos(u, v)) over the matches, and ∂cos(u, v)/∂u = (v̂ − cos(u, v) û) / ‖u‖: the sum over a
     feature's matches needs Σ v̂ alone. O(matches · d), without a matrix of h × h.
@@ -93,7 +94,7 @@ def pull(W: torch.Tensor, links: Links, weight: float, d_W: torch.Tensor) -> tor
     u = features / norm
     together = embedding_bag(links.partners, u, links.starts[:-1], mode="sum")
     cosines = (together * u).sum(dim=1, keepdim=True)
-    d_features.add_((together - cosines * u) / norm, alpha=-weight * links.share)
+    d_features.sub_((together - cosines * u) * (weights.view(-1, 1) * links.share / norm))
     return (len(links.partners) - cosines.sum()) * (links.share / 2)
 
 
@@ -102,12 +103,15 @@ def warmup(step: int, steps: int) -> float:
     return 1.0 if step >= steps else (1 - math.cos(math.pi * step / steps)) / 2
 
 
-def alpha(setting: float | Literal["balanced", "initial_loss"], factor: float, loss: float, penalty: float) -> float:
+def alpha(setting: Alpha, factor: float, loss: float, penalty: float) -> float:
     """Weight α from its setting, the first step's loss (the mean over SAEs) and its penalty.
 
     `balanced` makes an SAE's loss and the penalty equal (paper, section 4.1), `initial_loss` takes the loss itself
-    (section 4.2).
+    (section 4.2). `relative` is to be multiplied by an SAE's loss at each step, which makes both equal as long as the penalty
+    is what it was.
     """
+    if setting == "relative":
+        return factor / max(penalty, 1e-12)
     if setting == "balanced":
         return factor * loss / max(penalty, 1e-12)
     if setting == "initial_loss":

@@ -153,9 +153,14 @@ class Trainer:
         if settings is None:
             return
         if step == 0:
-            penalty = self.pull(self.saes.W, self.links, 0.0, self.d_W).item()
+            penalty = self.pull(self.saes.W, self.links, torch.zeros_like(self.saes.b), self.d_W).item()
             self.progress.alpha = alpha(settings.alpha, settings.alpha_factor, losses.mean().item(), penalty)
-        self.penalty = self.pull(self.saes.W, self.links, self.progress.alpha * warmup(step, settings.warmup), self.d_W)
+        weights = torch.full_like(self.saes.b, self.progress.alpha * warmup(step, settings.warmup))
+        if settings.alpha == "relative":
+            weights *= losses[:, None]
+        if settings.latents != "all":
+            weights *= (self.idle >= settings.dead_after) == (settings.latents == "dead")
+        self.penalty = self.pull(self.saes.W, self.links, weights, self.d_W)
 
     def _teach_dead(self, x: torch.Tensor, parts: list[Step]) -> None:
         settings = self.method.auxk

@@ -21,12 +21,13 @@ def unit_rows(W: torch.Tensor) -> torch.Tensor:
 def test_penalty_and_gradient_equal_dense_autograd(pull, matching: str, n: int) -> None:
     W = torch.randn(n, 12, 5, generator=torch.Generator().manual_seed(1)) * 2
     gradient = torch.ones_like(W)
-    value = pull(W, links(match(W, matching, 0.005), n, 12), 3.0, gradient)
+    weights = torch.rand(n, 12, generator=torch.Generator().manual_seed(2)).round(decimals=1)
+    value = pull(W, links(match(W, matching, 0.005), n, 12), weights, gradient)
     W_dense = W.clone().requires_grad_()
     expected = dense_penalty(W_dense, dense_weights(W, matching))
     expected.backward()
     assert value.item() == pytest.approx(expected.item(), abs=1e-6)
-    assert (gradient - 1 - 3 * W_dense.grad).norm() < 1e-5 * (3 * W_dense.grad).norm() + 1e-6
+    assert (gradient - 1 - weights[..., None] * W_dense.grad).norm() < 1e-5 * W_dense.grad.norm() + 1e-6
 
 
 def test_every_match_is_linked_in_both_directions() -> None:
@@ -68,7 +69,8 @@ def test_following_is_near_the_best_partners_and_a_gap_of_zero_exact() -> None:
         W = W + torch.randn(W.shape, generator=generator)
         followed, exact = match(W, "hungarian", 0.002, followed), match(W, "hungarian", 0.0, exact)
         penalty, best = (
-            mutual.pull(W, links(matches, 4, 60), 0.0, torch.zeros_like(W)).item() for matches in (followed, exact)
+            mutual.pull(W, links(matches, 4, 60), torch.zeros(4, 60), torch.zeros_like(W)).item()
+            for matches in (followed, exact)
         )
         assert best - 1e-6 <= penalty <= best + 0.002 + 1e-6
     assert CANDIDATES < 60 and all(pair.gap == 0 for pair in exact) and any(pair.gap > 0 for pair in followed)
@@ -83,6 +85,7 @@ def test_warmup_is_half_a_cosine() -> None:
 def test_alpha_balances_the_first_step() -> None:
     assert alpha("balanced", 0.1, loss=4.0, penalty=0.5) * 0.5 == pytest.approx(0.1 * 4.0)
     assert alpha("initial_loss", 2.0, loss=4.0, penalty=0.5) == 8.0
+    assert alpha("relative", 0.1, loss=4.0, penalty=0.5) * 4.0 * 0.5 == pytest.approx(0.1 * 4.0)
     assert alpha(3.0, 1.0, loss=4.0, penalty=0.5) == 3.0
 
 
