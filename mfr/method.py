@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from mfr.section import Name, Positive, PositiveFloat, Section
 
 
+Inputs = Literal["raw", "scaled"]
+
+
 class Train(Section):
     """How an ensemble of SAEs is trained, whatever its method."""
 
@@ -15,7 +18,7 @@ class Train(Section):
     activation: Literal["topk", "topk_relu"] = Field(
         "topk", description="`topk` keeps the k largest (the paper); `topk_relu` also sets negative ones to zero."
     )
-    inputs: Literal["raw", "scaled"] = Field(
+    inputs: Inputs = Field(
         "raw",
         description="What SAEs are trained on: the vectors as they are (the paper), or `scaled`: less their mean, and divided "
         "by one number so that the mean square of their elements is 1. Weights and errors are in either case those for vectors "
@@ -124,6 +127,7 @@ class Method(Section):
     auxk: AuxK | None = Field(None, description="Revive dead latents by an auxiliary loss.")
     transplant: Transplant | None = Field(None, description="Revive dead latents by features of the other SAEs.")
     learning_rate: PositiveFloat | None = Field(None, description="In place of train.learning_rate.")
+    inputs: Inputs | None = Field(None, description="In place of train.inputs.")
     steps: Positive | None = Field(
         None, description="In place of train.steps: to give a method the time that another needs for its steps."
     )
@@ -133,6 +137,6 @@ class Method(Section):
     versus: Name = Field("baseline", description="The method that this one's change is measured against.")
 
     def applied_to(self, train: Train) -> Train:
-        """The settings of training, with this method's own learning rate and steps."""
-        own = {"learning_rate": self.learning_rate, "steps": self.steps}
+        """The settings of training, with this method's own learning rate, inputs and steps."""
+        own = {"learning_rate": self.learning_rate, "inputs": self.inputs, "steps": self.steps}
         return train.model_copy(update={name: value for name, value in own.items() if value is not None})

@@ -61,7 +61,7 @@ def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
         ("synthetic.generate_synthetic.decay", 1.5, "less than or equal to 1, but it is 1.5"),
         ("synthetic.generate_synthetic.reading", "one", "'one_group_k36', but it is 'one'"),
         ("synthetic.generate_synthetic.groups", 30, "leave only 2 in one"),
-        ("synthetic.methods.mfr.penalty.alpha", "auto", "'balanced' or 'initial_loss'"),
+        ("synthetic.methods.mfr.penalty.alpha", "auto", "'balanced', 'initial_loss' or 'relative'"),
         ("synthetic.methods", {"mfr": {}}, "no `baseline`"),
         ("synthetic.methods", {"baseline": {}, "mfr": {"versus": "base"}}, "versus: base, which is none of baseline, mfr"),
         ("language_model.prepare_model.trained_here", None, "must say how"),

@@ -94,7 +94,7 @@ def test_training_on_scaled_inputs_is_training_on_scaled_vectors(
     chosen = settings(**(DYING if method == "revived" else {}))
     scaled, mean, scale = plainly_scaled(rows)
     with Vectors(dense_file(rows)) as vectors, Vectors(dense_file(scaled, "scaled.h5")) as scaled_vectors:
-        trainer = Trainer(vectors, chosen.model_copy(update={"inputs": "scaled"}), METHODS[method], 0, CPU)
+        trainer = Trainer(vectors, chosen, METHODS[method].model_copy(update={"inputs": "scaled"}), 0, CPU)
         folded = trainer.run(saving(tmp_path / "scaled"))
         plain = Trainer(scaled_vectors, chosen, METHODS[method], 0, CPU)
         expected = plain.run(saving(tmp_path / "plain"))
