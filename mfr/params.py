@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from mfr.eeg_params import PrepareRecordings, PreprocessEeg
 from mfr.method import Method, Train
 from mfr.section import Name, Positive, PositiveFloat, Section, Seed
 
@@ -118,60 +119,6 @@ class DumpActivations(Section):
     dtype: Literal["float16", "float32"] = Field("float16", description="Number format of the stored vectors.")
 
 
-class Simulated(Section):
-    """The corpus that is simulated when no recordings are named."""
-
-    subjects: Annotated[int, Field(ge=2)] = Field(12, description="Subjects; each has one to two sessions.")
-    seconds: Annotated[int, Field(ge=10)] = Field(60, description="Length of a recording in whole seconds.")
-    seed: Seed = Field(0, description="Seed of the simulation.")
-
-
-class PrepareRecordings(Section):
-    """The EEG recordings that are studied."""
-
-    recordings: str = Field("simulated", description="`simulated`, or a folder that is searched for EDF files.")
-    simulated: Simulated | None = Field(None, description="Size of the `simulated` corpus.")
-
-    @model_validator(mode="after")
-    def _simulated_is_described(self) -> "PrepareRecordings":
-        if self.recordings == "simulated" and self.simulated is None:
-            raise ValueError("recordings is simulated: the section simulated must say how many (subjects, seconds, seed)")
-        return self
-
-
-class PreprocessEeg(Section):
-    """From recordings to vectors (paper, section 4.2)."""
-
-    channels: Literal["tcp19"] | list[str] = Field(
-        "tcp19", description="`tcp19` (the 19 electrodes of the 10–20 system), or a list of electrodes such as [C3, C4]."
-    )
-    low_hz: PositiveFloat = Field(0.5, description="Lower edge of the Butterworth band-pass in Hz.")
-    high_hz: PositiveFloat = Field(45.0, description="Upper edge of the Butterworth band-pass in Hz.")
-    order: Positive = Field(5, description="Order of the band-pass; it is applied forwards and backwards.")
-    rate_hz: PositiveFloat = Field(128.0, description="Rate after resampling, in Hz.")
-    window_s: PositiveFloat = Field(0.25, description="Length of a window in seconds.")
-    step_s: PositiveFloat = Field(0.25, description="Time between the starts of two windows in seconds.")
-    standardise: Literal["window_channel", "recording_channel", "none"] = Field(
-        "window_channel",
-        description="Zero mean and unit variance for each channel of each window, of each recording, or not at all.",
-    )
-    heldout_share: float = Field(0.25, gt=0, lt=1, description="Share of the subjects kept for evaluation.")
-    validation_share: float = Field(
-        0.1, ge=0, lt=1, description="Share of the subjects kept for validation, at least one; 0 leaves validation empty."
-    )
-    seed: Seed = Field(0, description="Seed of the choice of held-out and validation subjects.")
-
-    @model_validator(mode="after")
-    def _band_fits(self) -> "PreprocessEeg":
-        if not self.low_hz < self.high_hz:
-            raise ValueError(f"low_hz = {self.low_hz} must lie below high_hz = {self.high_hz}")
-        if self.high_hz >= self.rate_hz / 2:
-            raise ValueError(f"high_hz = {self.high_hz} must lie below half of rate_hz = {self.rate_hz}")
-        if round(self.window_s * self.rate_hz) < 2 or round(self.step_s * self.rate_hz) < 1:
-            raise ValueError(f"window_s and step_s are too short for rate_hz = {self.rate_hz}: a window needs two samples")
-        return self
-
-
 class EvaluateSynthetic(Section):
     """What is measured against the true features."""
 
@@ -241,6 +188,7 @@ class Execution(Section):
         "auto", description="Where SAEs and models run; `auto` takes a GPU where there is one."
     )
     threads: Positive = Field(2, description="Threads of one stage.")
+    workers: Positive = Field(1, description="Recordings that are filtered side by side, each in a process of its own.")
     progress_s: PositiveFloat | None = Field(
         None, description="Seconds between two lines of progress in a log; `null` writes none. A terminal always shows them."
     )

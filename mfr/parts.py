@@ -1,7 +1,9 @@
 """Finished pieces of a long job, so that a job that was cut off goes on with those that are left."""
 
+import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,6 +45,14 @@ class Parts:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
+
+
+def code_in_use() -> str:
+    """A hash of the library's modules that are loaded: what is half done by other code is not gone on with."""
+    digest = hashlib.sha256()
+    for name in sorted(name for name in sys.modules if name.startswith("mfr.")):
+        digest.update(Path(str(sys.modules[name].__file__)).read_bytes())
+    return digest.hexdigest()
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 import edfio
 import numpy as np
 
-from mfr.edf import TCP19
+from mfr.montage import TCP19
 from mfr.seeds import numpy_stream
 
 RATES_HZ = (250, 256, 400, 512)
 RANGE_UV = 800.0
 SOURCES = 24
+LEVEL = 1.3  # the mean power from 1 to 45 Hz is that of a recording of a healthy adult
 # Polar angle from the vertex and azimuth from the nose (right positive), in degrees, of each electrode of the 10–20 system.
 SCALP = {
     **{"FP1": (72, -18), "FP2": (72, 18), "F7": (72, -54), "F8": (72, 54), "T3": (72, -90), "T4": (72, 90), "T5": (72, -126)},
@@ -117,7 +118,7 @@ def simulate(session: Session, seconds: int, seed: int) -> np.ndarray:
     signals += _muscle(random, noise(4, lambda f: (f > 15) * np.exp(-(((f - 80) / 30) ** 2) / 2)), rate) * strength[4]
     mains = np.sin(2 * np.pi * session.line_hz * np.arange(samples) / rate)
     signals += random.uniform(1.5, 4.5, size=(len(TCP19), 1)) * mains
-    return signals + random.normal(0, 0.8, size=signals.shape)
+    return LEVEL * (signals + random.normal(0, 0.8, size=signals.shape))
 
 
 def coloured(

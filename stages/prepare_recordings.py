@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from mfr import paths
+from mfr.eeg_params import PrepareRecordings, Simulated
 from mfr.errors import UserError
-from mfr.params import Params, PrepareRecordings, Simulated
+from mfr.params import Params
 from mfr.pinned import MANIFEST, pinned
-from mfr.recordings import RecordingManifest, pin
+from mfr.recordings import RecordingManifest, pin, pin_eegbci
 from mfr.simulated_eeg import write_corpus
 from stages.common import call, stage_parser, writing
 
@@ -22,6 +23,8 @@ def run(parameters: PrepareRecordings, output: Path) -> None:
         folder.mkdir()
         if parameters.recordings == "simulated" and parameters.simulated:
             manifest = _simulate(parameters.simulated, folder)
+        elif parameters.recordings == "eegbci":
+            manifest = pin_eegbci(parameters.eegbci)
         else:
             root = Path(parameters.recordings).expanduser()
             if root.resolve().is_relative_to(output.resolve()):

@@ -1,4 +1,4 @@
-"""Turn EEG recordings into vectors for training, validation and evaluation, of different subjects (paper, section 4.2)."""
+"""Turn EEG recordings into vectors for training, validation and evaluation (paper, section 4.2)."""
 
 import argparse
 import json
@@ -6,24 +6,28 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from mfr import edf, eeg, paths
-from mfr.errors import UserError
-from mfr.params import Params, PreprocessEeg
+from mfr import paths
+from mfr.eeg import window_samples
+from mfr.eeg_params import PreprocessEeg
+from mfr.errors import UnusableError, UserError
+from mfr.montage import TCP19, Montage, common, electrode, known_electrodes, named
+from mfr.params import Execution, Params
+from mfr.parts import Parts, code_in_use
+from mfr.preprocessing import Job, columns, convert, outcome_of
+from mfr.processes import in_processes
 from mfr.progress import Ticker
+from mfr.quality import REASONS
+from mfr.reading import Contents, find, read_contents
 from mfr.recordings import recording_manifest
-from mfr.seeds import numpy_stream
+from mfr.split import SPLITS, Split, by_subject, by_time
 from mfr.store import VectorWriter
+from mfr.subjects import subject_of
 from stages.common import call, stage_parser, writing
-
-Split = Literal["train", "validation", "heldout"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
 
 
 @dataclass
@@ -31,95 +35,145 @@ class Row:
     """What became of one file: a row of the table."""
 
     path: str
-    subject: str
+    subject: str = ""
     split: str = ""
     status: str = "skipped"
     reason: str = ""
     rate_hz: float | None = None
     channels: int | None = None
     seconds: float | None = None
+    multiplied_by: float = 1.0
     windows_kept: int = 0
     windows_dropped: int = 0
+    flat: int = 0
+    clipped: int = 0
+    noisy: int = 0
+    across: int = 0  # on no side, where they reach over a border between two
 
 
 def run(
-    parameters: PreprocessEeg, recordings: Path, outputs: dict[Split, Path], table: Path, progress_s: float | None = None
+    parameters: PreprocessEeg,
+    recordings: Path,
+    outputs: dict[Split, Path],
+    table: Path,
+    scratch: Path,
+    execution: Execution,
 ) -> None:
     """Turn the files that `recordings`/manifest.json lists into vectors, and tell in `table` what became of each.
 
-    Headers are read first, to know the subjects that have a usable file; shares of those are held out and kept for
-    validation. Then the files are read one by one. A file that cannot be used is skipped, with its reason. Raises `UserError`
-    where a file is no longer the one in the manifest, where too few subjects are usable, and where one side of the split is
-    left without vectors.
+    What the files hold is read first, to know the electrodes and the subjects that have a usable file. Then the files are
+    filtered, several at a time; a run that was cut off goes on with those whose pieces are not in `scratch`. Last, the vectors
+    are written in the manifest's order. A file that cannot be used is skipped, with its reason. Raises `UserError` where a file
+    is no longer the one in the manifest, where too few subjects are usable, and where one side of the split is left without
+    vectors.
     """
-    electrodes = edf.montage(parameters.channels)
     root, files = recording_manifest(recordings)
-    rows = [_survey(root, path, electrodes, parameters) for path in files]
-    split = _split(rows, parameters)
-    subjects = _subjects(rows)
-    window, _ = eeg.window_samples(parameters)
-    columns = {
-        "vectors": ((len(electrodes) * window,), "float32"),
-        "recording": ((), "int32"),
-        "start_s": ((), "float32"),
-        "subject": ((), "int32"),
-        "mean": ((len(electrodes),), "float32"),
-        "deviation": ((len(electrodes),), "float32"),
-    }
-    with writing(*outputs.values(), table) as [*parts, table_part]:
+    rows = [Row(path) for path in files]
+    with writing(*outputs.values(), table) as [*split_parts, table_part]:
+        montage, jobs = _survey(root, rows, parameters)
+        _split(rows, jobs, parameters)
+        parts = Parts(scratch, json.dumps([parameters.model_dump(), montage.electrodes, code_in_use()]))
+        _convert(list(jobs.values()), parts, execution)
         with ExitStack() as stack:
-            writers = {
-                side: stack.enter_context(VectorWriter(part, "eeg", columns)) for side, part in zip(outputs, parts, strict=True)
-            }
-            with Ticker(progress_s) as tell:
-                for index, row in enumerate(rows):
-                    if not row.reason:
-                        row.split = split[row.subject]
-                        origin = {"recording": index, "subject": subjects.index(row.subject)}
-                        _convert(root / row.path, row, origin, electrodes, parameters, writers[row.split])
-                    tell(f"preprocess_eeg: {index + 1} of {len(rows)} files")
+            opened = [VectorWriter(part, "eeg", _columns(montage, parameters)) for part in split_parts]
+            writers = {side: stack.enter_context(writer) for side, writer in zip(outputs, opened, strict=True)}
+            subjects = _subjects(rows)
+            for index, job in jobs.items():
+                origin = {"recording": index, "subject": subjects.index(rows[index].subject)}
+                _write(job, rows[index], origin, parts, writers)
             for side, writer in writers.items():
-                if not writer.rows and side in split.values():
-                    raise UserError(f"no vector is left for the {side} subjects: {_reasons(rows)}")
-                for name, value in _facts(parameters, electrodes, rows, files).items():
+                if not writer.rows and (side != "validation" or parameters.validation_share > 0):
+                    raise UserError(f"no vector is left for the {side} side of the split: {_reasons(rows)}")
+                for name, value in _facts(parameters, montage, rows).items():
                     writer.describe(name, value)
         pd.DataFrame([asdict(row) for row in rows]).astype({"channels": "Int64"}).to_csv(table_part, index=False)
+    parts.delete()
     used = sum(row.status == "used" for row in rows)
     found = ", ".join(f"{writer.rows} {side}" for side, writer in writers.items())
     print(f"preprocess_eeg: {used} of {len(rows)} files used; vectors: {found}", file=sys.stderr)
 
 
-def _survey(root: Path, path: str, electrodes: list[str], parameters: PreprocessEeg) -> Row:
-    row = Row(path, edf.subject_of(path))
-    try:
-        header = edf.read_header(root / path)
-        row.channels, row.seconds = len(header.labels), header.seconds
-        signal = edf.find(header, electrodes)[0]
-        row.rate_hz = float(header.rate(signal))
-        eeg.check_usable(header.records * header.samples[signal], header.rate(signal), parameters)
-    except edf.UnusableError as error:
-        row.reason = str(error)
-    return row
+def _survey(root: Path, rows: list[Row], parameters: PreprocessEeg) -> tuple[Montage, dict[int, Job]]:
+    """The electrodes, and what is to be done with each file that looks usable; the others' rows are given a reason."""
+    readable: dict[int, Contents] = {}
+    for index, row in enumerate(rows):
+        try:
+            row.subject = subject_of(row.path, parameters.subject_pattern)
+            contents = read_contents(root / row.path)
+            row.channels, row.seconds = len(contents.labels), contents.seconds
+            readable[index] = contents
+        except UnusableError as error:
+            row.reason = str(error)
+    _skip_continuations(root, rows, readable)
+    montage = Montage(_electrodes(readable, rows, parameters), parameters.montage)
+    jobs = {}
+    for index, contents in readable.items():
+        try:
+            job = Job(root / rows[index].path, contents, find(contents, montage.electrodes), montage, parameters)
+            rows[index].rate_hz = float(job.rate)
+            _ = job.plan
+            jobs[index] = job
+        except UnusableError as error:
+            rows[index].reason = str(error)
+    return montage, jobs
 
 
-def _split(rows: list[Row], parameters: PreprocessEeg) -> dict[str, Split]:
-    usable = sorted({row.subject for row in rows if not row.reason})
-    if not usable:
+def _skip_continuations(root: Path, rows: list[Row], readable: dict[int, Contents]) -> None:
+    # A long FIF recording is split into files, which are read with the first.
+    continued = {path.resolve(): rows[index].path for index, contents in readable.items() for path in contents.files[1:]}
+    for index in list(readable):
+        if first := continued.get((root / rows[index].path).resolve()):
+            rows[index].reason = f"read with another file: {first}"
+            del readable[index]
+
+
+def _electrodes(readable: dict[int, Contents], rows: list[Row], parameters: PreprocessEeg) -> list[str]:
+    if parameters.channels == "tcp19":
+        return list(TCP19)
+    if parameters.channels != "common":
+        return named(parameters.channels)
+    eeg = [contents.labels for contents in readable.values() if set(map(electrode, contents.labels)) & set(known_electrodes())]
+    if not eeg:
+        raise UserError(f"none of {len(rows)} recordings holds an EEG electrode: {_reasons(rows)}")
+    return common(eeg)
+
+
+def _split(rows: list[Row], jobs: dict[int, Job], parameters: PreprocessEeg) -> None:
+    """Set the side of each usable recording, or `time`."""
+    if not jobs:
         raise UserError(f"none of {len(rows)} recordings can be used: {_reasons(rows)}")
-    validated = int(parameters.validation_share > 0)
-    if len(usable) < 2 + validated:
-        skipped = f" (skipped: {_reasons(rows)})" if _reasons(rows) else ""
-        without = "set preprocess_eeg.validation_share: 0 to do without validation, " if len(usable) == 2 else ""
-        raise UserError(
-            f"{'training, validation and held-out' if validated else 'training and held-out'} vectors need {2 + validated} "
-            f"subjects, but all usable recordings are of {', '.join(map(repr, usable))}{skipped}: {without}add another "
-            "subject's, or, if these are of more, put each subject's into a folder of its own below the recordings"
-        )
-    heldout = min(max(round(parameters.heldout_share * len(usable)), 1), len(usable) - 1 - validated)
-    validation = validated * min(max(round(parameters.validation_share * len(usable)), 1), len(usable) - 1 - heldout)
-    drawn = numpy_stream("heldout_subjects", parameters.seed).permutation(usable).tolist()
-    sides: list[Split] = ["heldout"] * heldout + ["validation"] * validation
-    return dict(zip_longest(drawn, sides, fillvalue="train"))
+    subjects = sorted({rows[index].subject for index in jobs})
+    side_of = by_subject(subjects, _reasons(rows), parameters) if parameters.split == "subject" else {}
+    for index in jobs:
+        rows[index].split = side_of.get(rows[index].subject, "time")
+
+
+def _convert(jobs: list[Job], parts: Parts, execution: Execution) -> None:
+    left = [job for job in jobs if job.name not in parts]
+    with Ticker(execution.progress_s) as tell:
+        for done, _ in enumerate(in_processes(convert, left, parts, execution.workers), start=len(jobs) - len(left) + 1):
+            tell(f"preprocess_eeg: {done} of {len(jobs)} usable files")
+
+
+def _write(job: Job, row: Row, origin: dict[str, int], parts: Parts, writers: dict[Split, VectorWriter]) -> None:
+    """Append the vectors of one recording, and complete its row."""
+    outcome = outcome_of(job, parts)
+    kept = outcome.verdicts == 0
+    on_side = by_time(job.plan, job.parameters) if row.split == "time" else {}
+    for side, writer in writers.items() if kept.any() else ():
+        chosen = kept & on_side.get(side, np.array(row.split == side))
+        for block in columns(job, outcome, chosen, parts) if chosen.any() else ():
+            rows = len(block["vectors"])
+            writer.append(**block, **{name: np.full(rows, number) for name, number in origin.items()})
+            row.windows_kept += rows
+    row.multiplied_by = outcome.factor
+    row.flat, row.clipped, row.noisy = (outcome.dropped[reason] for reason in REASONS)
+    row.across = int(kept.sum()) - row.windows_kept
+    row.windows_dropped = len(kept) - row.windows_kept
+    if row.windows_kept:
+        row.status = "used"
+    else:
+        row.reason = outcome.skipped or "no window is kept: all reach over a border of the split"
 
 
 def _reasons(rows: list[Row]) -> str:
@@ -127,54 +181,40 @@ def _reasons(rows: list[Row]) -> str:
     return "; ".join([f"{count} × {reason}" for reason, count in counted[:5]] + ["…"] * (len(counted) > 5))
 
 
-def _convert(
-    path: Path, row: Row, origin: dict[str, int], electrodes: list[str], parameters: PreprocessEeg, writer: VectorWriter
-) -> None:
-    try:
-        header = edf.read_header(path)
-        signals = edf.find(header, electrodes)
-        recording = eeg.clean(edf.read_signals(path, header, signals), header.rate(signals[0]), parameters)
-    except edf.UnusableError as error:
-        row.reason = str(error)
-        return
-    for block in eeg.vectorise(recording, parameters):
-        count = len(block["vectors"])
-        writer.append(**block, **{name: np.full(count, n) for name, n in origin.items()})
-        row.windows_kept += count
-    row.windows_dropped = len(recording.constant) - row.windows_kept
-    if row.windows_kept:
-        row.status = "used"
-    else:
-        always = [name for name, constant in zip(electrodes, recording.constant.T, strict=True) if constant.all()]
-        row.reason = f"constant: {', '.join(always)}" if always else "a constant channel in every window"
+def _columns(montage: Montage, parameters: PreprocessEeg) -> dict[str, tuple[tuple[int, ...], str]]:
+    channels = len(montage.channels)
+    return {
+        "vectors": ((channels * window_samples(parameters),), "float32"),
+        "recording": ((), "int32"),
+        "start_s": ((), "float32"),
+        "subject": ((), "int32"),
+        "mean": ((channels,), "float32"),
+        "deviation": ((channels,), "float32"),
+    }
 
 
-def _facts(parameters: PreprocessEeg, electrodes: list[str], rows: list[Row], files: list[str]) -> dict[str, str | float]:
+def _facts(parameters: PreprocessEeg, montage: Montage, rows: list[Row]) -> dict[str, str | float]:
     used = sum(row.status == "used" for row in rows)
     return {
         "parameters": parameters.model_dump_json(),
-        "channels": json.dumps(electrodes),
+        "channels": json.dumps(montage.channels),
         "rate_hz": parameters.rate_hz,
-        "window_samples": eeg.window_samples(parameters)[0],
+        "window_samples": window_samples(parameters),
         "files_used": used,
         "files_skipped": len(rows) - used,
-        "files": json.dumps(files),
+        "files": json.dumps([row.path for row in rows]),
         "subjects": json.dumps(_subjects(rows)),
     }
 
 
 def _subjects(rows: list[Row]) -> list[str]:
-    return sorted({row.subject for row in rows})
+    return sorted({row.subject for row in rows if row.subject})
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:
-    run(
-        params.eeg.preprocess_eeg,
-        paths.RECORDINGS,
-        {split: paths.vectors("eeg", split) for split in SPLITS},
-        paths.RECORDINGS_TABLE,
-        params.execution.progress_s,
-    )
+    outputs = {split: paths.vectors("eeg", split) for split in SPLITS}
+    scratch = paths.SCRATCH / "preprocess_eeg"
+    run(params.eeg.preprocess_eeg, paths.RECORDINGS, outputs, paths.RECORDINGS_TABLE, scratch, params.execution)
 
 
 def main(argv: list[str] | None = None) -> int:

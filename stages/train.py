@@ -15,6 +15,7 @@ from mfr import paths
 from mfr.devices import allow_tf32, limit_threads, resolve_device
 from mfr.method import Method, Train
 from mfr.params import Execution, Params
+from mfr.parts import code_in_use
 from mfr.store import Vectors
 from mfr.training import Saving, Trainer
 from stages.common import call, find_method, stage_parser, writing
@@ -56,10 +57,7 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
 
 def run_key(described: dict[str, object], vectors: Vectors) -> str:
     """What identifies a run: parameters, vectors and the library's code that is in use; another run's checkpoint is refused."""
-    digest = hashlib.sha256(json.dumps([described, vectors.identity()]).encode())
-    for name in sorted(name for name in sys.modules if name.startswith("mfr.")):
-        digest.update(Path(str(sys.modules[name].__file__)).read_bytes())
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps([described, vectors.identity(), code_in_use()]).encode()).hexdigest()
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:

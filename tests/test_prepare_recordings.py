@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from mfr.eeg_params import PrepareRecordings, Simulated
 from mfr.errors import UserError
-from mfr.params import PrepareRecordings, Simulated
 from mfr.simulated_eeg import sessions
 from stages.prepare_recordings import run
-from tests.edf_files import noise, write_edf
+from tests.recording_files import noise, write_edf
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_a_users_folder_is_listed_and_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("gone", "does not exist"), ("empty", "holds no .edf file"), ("file", "is not a folder")]
+    ("name", "message"), [("gone", "does not exist"), ("empty", "hold no file in .edf, .bdf"), ("file", "is not a folder")]
 )
 def test_a_folder_that_is_missing_or_empty(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
