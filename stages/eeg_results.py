@@ -15,6 +15,7 @@ from mfr.metrics import Evaluation
 from mfr.table3 import decoder_distances, table3
 from stages.runs import Run, write_table
 
+WINDOWS = ("windows_kept", "windows_dropped", "flat", "clipped", "noisy", "across")  # columns of the table
 NAMES = ("recordings.csv", "table3.csv", "claims.csv", "decoder_distances.png")
 
 
@@ -37,9 +38,10 @@ def write(
 
 
 def recordings_tree(recordings: Path) -> dict[str, object]:
-    """How many recordings were used and skipped, and why, for the metrics."""
+    """How many recordings were used and skipped, and why, and windows kept and dropped for each reason, for the metrics."""
     table = pd.read_csv(recordings)
     # What comes after the colon is about the one file.
     reasons = Counter(table.loc[table["status"] == "skipped", "reason"].str.split(":").str[0])
     used = int((table["status"] == "used").sum())
-    return {"used": used, "skipped": reasons.total(), "reasons": dict(reasons)}
+    windows = {name.removeprefix("windows_"): int(table[name].sum()) for name in WINDOWS}
+    return {"used": used, "skipped": reasons.total(), "reasons": dict(reasons), "windows": windows}

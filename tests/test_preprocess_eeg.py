@@ -5,7 +5,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from scipy import signal
@@ -18,35 +17,14 @@ from mfr.params import Execution
 from mfr.split import SPLITS
 from mfr.store import Vectors
 from stages import prepare_recordings, preprocess_eeg
-from tests.recording_files import noise, write_edf
+from tests.conftest import ROOT
+from tests.recording_files import (
+    noise,
+    write_edf,
+)
+from tests.recording_project import TWO, prepare, preprocess, project, record
 
-PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
-TWO = PreprocessEeg(channels=["C3", "C4"])
-OUTPUTS = {split: Path(f"{split}.h5") for split in SPLITS}
-SCRATCH = Path("scratch/preprocess_eeg")
-EXECUTION = Execution()
-
-
-@pytest.fixture(autouse=True)
-def project(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def record(path: str, seconds: int = 10, seed: int = 0) -> Path:
-    return write_edf(Path("mine") / path, {"EEG C3-REF": noise(seconds, seed=seed), "C4": noise(seconds, seed=seed + 100)})
-
-
-def prepare() -> None:
-    prepare_recordings.run(PrepareRecordings(recordings="mine"), Path("recordings"))
-
-
-def preprocess(parameters: PreprocessEeg = TWO, execution: Execution = EXECUTION) -> pd.DataFrame:
-    preprocess_eeg.run(parameters, Path("recordings"), OUTPUTS, Path("table.csv"), SCRATCH, execution)
-    assert not SCRATCH.exists()
-    return pd.read_csv("table.csv", keep_default_na=False, index_col="path")
+__all__ = ["project"]  # the fixture
 
 
 def test_simulated_recordings_become_vectors_of_different_subjects():
@@ -107,60 +85,6 @@ def test_equal_parameters_give_equal_files_and_the_seed_draws_other_subjects():
         assert len(chosen) == 2
         held.add(("".join(sorted(chosen)), seed, Path("heldout.h5").read_bytes()))
     assert len(held) == 4 and len({chosen for chosen, _, _ in held}) > 1
-
-
-def test_what_cannot_be_used_is_skipped_with_its_reason_and_counted():
-    for subject in "abc":
-        record(f"{subject}/good.edf")
-    cut = record("a/cut.edf")
-    cut.write_bytes(cut.read_bytes()[:-100])
-    Path("mine/b/text.edf").write_text("no recording")
-    Path("mine/b/empty.edf").write_bytes(b"")
-    broken = record("b/broken.edf")
-    data = bytearray(broken.read_bytes())
-    data[256 + 2 * 104 : 256 + 2 * 112] = b"?" * 16
-    broken.write_bytes(data)
-    write_edf(Path("mine/c/one.edf"), {"C3": noise(10)})
-    write_edf(Path("mine/c/short.edf"), {"C3": noise(2), "C4": noise(2)})
-    write_edf(Path("mine/d/slow.edf"), {"C3": noise(10, 80), "C4": noise(10, 80)}, 80)
-    write_edf(Path("mine/c/flat.edf"), {"C3": noise(10), "C4": np.full(2560, 30.0)})
-    half = noise(10)
-    half[1280:] = 0
-    write_edf(Path("mine/c/half.edf"), {"C3": noise(10), "C4": half})
-    prepare()
-    table = preprocess()
-    expected = {
-        "a/cut.edf": "cut short",
-        "b/text.edf": "no valid EDF or BDF header",
-        "b/empty.edf": "no valid EDF or BDF header",
-        "b/broken.edf": "cannot be read",
-        "c/one.edf": "missing electrodes: C4",
-        "c/short.edf": "too short",
-        "d/slow.edf": "sampled too slowly: 80 Hz",
-        "c/flat.edf": "constant: C4",
-    }
-    skipped = table[table.status == "skipped"]
-    assert set(skipped.index) == set(expected) and (skipped.windows_kept == 0).all()
-    for path, reason in expected.items():
-        assert skipped.reason[path].startswith(reason)
-    used = table[table.status == "used"]
-    assert set(used.index) == {"a/good.edf", "b/good.edf", "c/good.edf", "c/half.edf"} and (used.reason == "").all()
-    assert table.windows_dropped["c/flat.edf"] == table.flat["c/flat.edf"] == 40
-    assert (table.windows_kept["c/half.edf"], table.windows_dropped["c/half.edf"], table.flat["c/half.edf"]) == (20, 20, 20)
-    with h5py.File("train.h5") as file:
-        assert (file.attrs["files_used"], file.attrs["files_skipped"]) == (4, 8)
-
-
-def test_nothing_usable_names_the_reasons_and_writes_nothing():
-    for name in ("a", "b"):
-        Path(record(f"{name}/1.edf")).write_bytes(b"garbage")
-    write_edf(Path("mine/c/1.edf"), {"O1": noise(10)})
-    prepare()
-    with pytest.raises(
-        UserError, match=r"none of 3 recordings.*: 2 × no valid EDF or BDF header.*1 × missing electrodes: C3, C4"
-    ):
-        preprocess()
-    assert not list(Path().glob("*.h5")) and not Path("table.csv").exists()
 
 
 def test_one_subject_is_not_enough():
@@ -235,7 +159,7 @@ def test_progress_is_told_at_most_once_a_file(capsys):
 
 
 def test_both_stages_from_the_command_line(capsys):
-    params = yaml.safe_load(PARAMS.read_text())
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["eeg"]["prepare_recordings"] = {"recordings": "simulated", "simulated": {"subjects": 3, "seconds": 10, "seed": 0}}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     assert preprocess_eeg.main([]) == 1

@@ -1,0 +1,43 @@
+"""A folder of recordings `mine`, and both EEG stages on it, in an empty working folder."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mfr.eeg_params import PrepareRecordings, PreprocessEeg
+from mfr.params import Execution
+from mfr.split import SPLITS
+from stages import prepare_recordings, preprocess_eeg
+from tests.recording_files import noise, write_edf
+
+TWO = PreprocessEeg(channels=["C3", "C4"])
+OUTPUTS = {split: Path(f"{split}.h5") for split in SPLITS}
+SCRATCH = Path("scratch/preprocess_eeg")
+EXECUTION = Execution()
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def record(path: str, seconds: int = 10, seed: int = 0) -> Path:
+    """An EDF file of C3 and C4."""
+    return write_edf(Path("mine") / path, {"EEG C3-REF": noise(seconds, seed=seed), "C4": noise(seconds, seed=seed + 100)})
+
+
+def prepare() -> None:
+    """List the recordings."""
+    prepare_recordings.run(PrepareRecordings(recordings="mine"), Path("recordings"))
+
+
+def preprocess(parameters: PreprocessEeg = TWO, execution: Execution = EXECUTION) -> pd.DataFrame:
+    """Make `OUTPUTS`; the table of what became of each recording."""
+    preprocess_eeg.run(parameters, Path("recordings"), OUTPUTS, Path("table.csv"), SCRATCH, execution)
+    assert not SCRATCH.exists()
+    return pd.read_csv("table.csv", keep_default_na=False, index_col="path")
