@@ -7,6 +7,7 @@ import pytest
 from mfr.eeg_params import PrepareRecordings, Simulated
 from mfr.errors import UserError
 from mfr.simulated_eeg import sessions
+from mfr.subjects import subject_of
 from stages.prepare_recordings import run
 from tests.recording_files import noise, write_edf
 
@@ -64,6 +65,42 @@ def test_a_users_folder_is_listed_and_left_alone(tmp_path):
         "modified_ns": 1_400_000_000_123_456_789,
     }
     assert contents(mine) == before and list(contents(tmp_path / "recordings")) == ["manifest.json"]
+
+
+def test_every_format_is_listed_and_what_it_is_read_with(tmp_path):
+    mine = tmp_path / "mine"
+    names = ["a.BDF", "b.fif", "c_raw.fif.gz", "d.gdf", "e.set", "f.vhdr"]
+    for name in [*names, "e.fdt", "f.eeg", "f.vmrk", "notes.txt", "g.mat"]:
+        mine.mkdir(exist_ok=True)
+        (mine / name).write_text(name)
+    run(PrepareRecordings(recordings="../mine"), tmp_path / "recordings")
+    listed = manifest(tmp_path / "recordings")
+    assert [file["path"] for file in listed["files"]] == names
+    assert [file["path"] for file in listed["companions"]] == ["e.fdt", "f.eeg", "f.vmrk"]
+
+
+def test_eegbci_is_pinned_in_mnes_folder_of_data_sets(tmp_path, monkeypatch):
+    files = tmp_path / "sets/MNE-eegbci-data/files/eegmmidb/1.0.0"
+    for name in ("S001/S001R01.edf", "S001/S001R02.edf", "S002/S002R01.edf", "S002/S002R02.edf"):
+        write_edf(files / name, {"Fc5.": noise(10)})
+    monkeypatch.setenv("MNE_DATASETS_EEGBCI_PATH", str(tmp_path / "sets"))
+    run(PrepareRecordings(recordings="eegbci", eegbci={"subjects": 2, "runs": [1, 2]}), tmp_path / "recordings")
+    listed = manifest(tmp_path / "recordings")
+    assert listed["root"] == str(files) and [file["path"] for file in listed["files"]] == sorted(
+        path.relative_to(files).as_posix() for path in files.rglob("*.edf")
+    )
+    assert [subject_of(file["path"]) for file in listed["files"]] == ["S001", "S001", "S002", "S002"]
+
+
+def test_eegbci_without_a_network_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNE_DATASETS_EEGBCI_PATH", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match=r"eegbci cannot be downloaded .*needs a network once") as raised:
+        run(PrepareRecordings(recordings="eegbci", eegbci={"subjects": 1, "runs": [1]}), tmp_path / "recordings")
+    assert "\n" not in str(raised.value) and not (tmp_path / "recordings").exists()
 
 
 @pytest.mark.parametrize(

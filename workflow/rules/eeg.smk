@@ -33,9 +33,9 @@ rule preprocess_eeg:
         "logs/preprocess_eeg.tsv"
     conda:
         "../envs/mfr.yaml"
-    threads: 1
+    threads: experiment.execution.workers
     resources:
-        mem_mb=2000,
+        mem_mb=1000 + 1000 * experiment.execution.workers,
     params:
         declared=declared(config, "eeg.preprocess_eeg"),
     shell:

@@ -1,0 +1,149 @@
+"""How fast recordings are filtered and cut, and how much memory a long one takes.
+
+Each recording is EDF, of noise, and converted by one process.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import edfio
+import numpy as np
+from pydantic import BaseModel
+
+from mfr.eeg_params import PreprocessEeg
+from mfr.montage import TCP19, Montage, known_electrodes
+from mfr.parts import Parts
+from mfr.preprocessing import Job, columns, convert, outcome_of
+from mfr.reading import find, read_contents
+
+RECORD_S = 60
+
+
+class Shape(BaseModel):
+    """A recording."""
+
+    channels: int
+    rate_hz: int
+    hours: float
+
+
+SHAPES = {
+    "clinic": Shape(channels=19, rate_hz=250, hours=1),
+    "day": Shape(channels=32, rate_hz=512, hours=24),
+}
+
+
+class Figures(BaseModel):
+    """Of one shape, medians over the rounds.
+
+    filter_s is reading, filtering and judging, write_s cutting into vectors and standardising; cpu_s is what both take of a
+    core, and speed the recording's length ÷ cpu_s. peak_rss_mb is what the process takes beyond the imported libraries.
+    """
+
+    shape: str
+    rounds: int
+    file_mb: float
+    filter_s: float
+    write_s: float
+    cpu_s: float
+    speed: float
+    peak_rss_mb: float
+
+
+def measure(name: str, rounds: int) -> Figures:
+    """Convert one recording some times, each in a fresh process."""
+    shape = SHAPES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        path = _record(shape, Path(folder) / "recording.edf")
+        found = []
+        for round_ in range(rounds):
+            with get_context("spawn").Pool(1) as pool:
+                found.append(pool.apply(convert_once, (path, shape)))
+            print(f"shape {name}: round {round_ + 1} of {rounds}", file=sys.stderr, flush=True)
+        filter_s, write_s, cpu_s, peak = np.median(found, axis=0)
+        return Figures(
+            shape=name,
+            rounds=rounds,
+            file_mb=path.stat().st_size / 1e6,
+            filter_s=filter_s,
+            write_s=write_s,
+            cpu_s=cpu_s,
+            speed=shape.hours * 3600 / cpu_s,
+            peak_rss_mb=peak,
+        )
+
+
+def convert_once(path: Path, shape: Shape) -> tuple[float, float, float, float]:
+    """filter_s, write_s, cpu_s and peak_rss_mb of `Figures`."""
+    montage = Montage(_electrodes(shape.channels), "referential")
+    before = _highest_rss_mb()
+    contents = read_contents(path)
+    job = Job(path, contents, find(contents, montage.electrodes), montage, PreprocessEeg())
+    parts = Parts(path.with_name("parts"), "benchmark")
+    started, worked = time.perf_counter(), time.process_time()
+    convert(job, parts)
+    converted = time.perf_counter()
+    outcome = outcome_of(job, parts)
+    rows = sum(len(block["vectors"]) for block in columns(job, outcome, outcome.verdicts == 0, parts))
+    ended, worked = time.perf_counter(), time.process_time() - worked
+    assert rows > 0.9 * len(outcome.verdicts)
+    parts.delete()
+    return converted - started, ended - converted, worked, _highest_rss_mb() - before
+
+
+def _electrodes(channels: int) -> list[str]:
+    return list(dict.fromkeys([*TCP19, *known_electrodes()]))[:channels]
+
+
+def _record(shape: Shape, path: Path) -> Path:
+    """A minute of noise again and again, so that a file of any length needs no memory to be written."""
+    random = np.random.default_rng(0)
+    signals = [
+        edfio.EdfSignal(
+            random.normal(0, 20, shape.rate_hz * RECORD_S),
+            shape.rate_hz,
+            label=f"EEG {name}-REF",
+            physical_dimension="uV",
+            physical_range=(-800, 800),
+        )
+        for name in _electrodes(shape.channels)
+    ]
+    edfio.Edf(signals, data_record_duration=1).write(path)
+    whole = path.read_bytes()
+    header, minute = whole[: 256 * (1 + shape.channels)], whole[256 * (1 + shape.channels) :]
+    minutes = round(shape.hours * 60)
+    with path.open("wb") as file:
+        file.write(header[:236] + str(RECORD_S * minutes).encode().ljust(8) + header[244:])
+        for _ in range(minutes):
+            file.write(minute)
+    return path
+
+
+def _highest_rss_mb() -> float:
+    # Unlike getrusage's, this is not the parent's at first.
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 1024
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.eeg", description=__doc__)
+    parser.add_argument("--shape", choices=SHAPES, required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    figures = measure(arguments.shape, arguments.rounds)
+    if arguments.json:
+        print(json.dumps(figures.model_dump(), indent=2))
+    else:
+        for name, value in figures:
+            print(f"{name:24}{value:.3g}" if isinstance(value, float) else f"{name:24}{value}")
+
+
+if __name__ == "__main__":
+    main()
