@@ -10,6 +10,7 @@ import yaml
 from scipy import signal
 
 from mfr import paths
+from mfr.eeg import microvolts
 from mfr.eeg_params import PrepareRecordings, PreprocessEeg, Simulated
 from mfr.errors import UserError
 from mfr.montage import TCP19
@@ -22,7 +23,7 @@ from tests.recording_files import (
     noise,
     write_edf,
 )
-from tests.recording_project import TWO, prepare, preprocess, project, record
+from tests.recording_project import OUTPUTS, TWO, prepare, preprocess, project, record
 
 __all__ = ["project"]  # the fixture
 
@@ -184,3 +185,17 @@ def test_a_real_recording_lacks_electrodes_of_tcp19_and_serves_without_them():
     with h5py.File("train.h5") as train, h5py.File("heldout.h5") as heldout:
         assert train["vectors"].shape == (954, 15 * 32)
         np.testing.assert_array_equal(train["vectors"][:], heldout["vectors"][:])
+
+
+@pytest.mark.skipif("MFR_EEG_DIR" not in os.environ, reason="MFR_EEG_DIR names no folder with a real recording")
+def test_one_real_recording_serves_by_itself():
+    prepare_recordings.run(PrepareRecordings(recordings=os.environ["MFR_EEG_DIR"]), Path("recordings"))
+    table = preprocess(PreprocessEeg(channels="common", montage="average", split="time"))
+    assert table.status.tolist() == ["used"] and table.flat.tolist() == [2] and table.clipped.tolist() == [0]
+    assert table.windows_kept.sum() > 940
+    for path in OUTPUTS.values():
+        with h5py.File(path) as file:
+            assert len(json.loads(file.attrs["channels"])) == file["mean"].shape[1] == 30
+            signals = microvolts(file["vectors"][:], file["mean"][:], file["deviation"][:])
+        np.testing.assert_allclose(signals.mean(axis=1), 0, atol=1e-3)  # the average reference
+        assert 3 < np.median(signals.std(axis=2)) < 30
