@@ -99,31 +99,47 @@ def columns(job: Job, outcome: Outcome, chosen: np.ndarray, parts: Parts) -> Ite
         }
 
 
-def _convert(job: Job, parts: Parts) -> Outcome:
+@dataclass
+class _Measured:
+    """What is known of a recording's windows when all are filtered."""
+
+    seen: Marks
+    mean: np.ndarray  # (windows, channels) float64, as is the deviation
+    deviation: np.ndarray
+    sampled: list[tuple[np.ndarray, np.ndarray]]
+
+
+def _measured(job: Job, parts: Parts) -> _Measured:
     plan = job.plan
     read = reader(job.path, job.contents, job.channels)
-    seen, means, deviations, sampled = [], [], [], []
+    seen, sampled = [], []
+    mean, deviation = np.empty((2, plan.count, len(job.montage.channels)))
     for number, block in enumerate(plan.blocks(len(job.channels))):
         raw = read(block.start, block.stop)
         seen.append(marks(raw, *plan.raw_windows(block)))
         signals = job.montage.apply(plan.clean(raw, block)).astype(np.float32)
         parts.put(f"{job.name}-{number}", {"signals": signals})
-        mean, deviation = moments(windows(signals, plan.window, plan.step))
-        means.append(mean)
-        deviations.append(deviation)
+        rows = slice(block.first, block.last)
+        mean[rows], deviation[rows] = moments(windows(signals, plan.window, plan.step))
         sampled.append(_sampled(signals, block, plan))
-    every, mean, deviation = Marks.joined(seen), np.concatenate(means), np.concatenate(deviations)
-    changing = ~every.constant.any(axis=1)
+    return _Measured(Marks.joined(seen), mean, deviation, sampled)
+
+
+def _convert(job: Job, parts: Parts) -> Outcome:
+    found = _measured(job, parts)
+    mean, deviation = found.mean, found.deviation
+    changing = ~found.seen.constant.any(axis=1)
     factor = unit_factor(deviation[changing], job.parameters.wrong_units == "correct") if changing.any() else 1.0
-    mean, deviation = factor * mean, factor * deviation
-    verdict = verdicts(every, deviation, job.parameters)
+    mean *= factor
+    deviation *= factor
+    verdict = verdicts(found.seen, deviation, job.parameters)
     kept = verdict == 0
     if not kept.any():
-        return Outcome(_why_none(every, verdict, job), verdict, np.zeros((0, 0)), np.zeros((0, 0)), factor)
+        return Outcome(_why_none(found.seen, verdict, job), verdict, np.zeros((0, 0)), np.zeros((0, 0)), factor)
     if job.parameters.standardise == "recording_channel":
         mean, deviation = _pooled(mean[kept], deviation[kept])
     elif job.parameters.standardise == "recording_robust":
-        mean, deviation = (factor * each for each in _robust(sampled, kept, job.montage.channels))
+        mean, deviation = (factor * each for each in _robust(found.sampled, kept, job.montage.channels))
     elif job.parameters.standardise == "none":
         mean, deviation = np.zeros((1, len(job.montage.channels))), np.ones((1, len(job.montage.channels)))
     return Outcome("", verdict, mean, deviation, factor)

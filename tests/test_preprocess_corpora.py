@@ -155,6 +155,17 @@ def test_recordings_of_every_format_together_and_their_common_electrodes():
         preprocess(PreprocessEeg(channels="common"))
 
 
+def test_a_long_fif_recording_in_several_files_is_one():
+    long = {"C3": noise(300, 1024), "C4": noise(300, 1024, seed=1)}
+    write_fif(Path("mine/a/long_raw.fif"), long, 1024, split_size="2MB")
+    for name in ("b", "c"):
+        write_fif(Path("mine", name, "short_raw.fif"), {"C3": noise(10), "C4": noise(10)})
+    prepare()
+    table = preprocess()
+    assert table.windows_kept["a/long_raw.fif"] == 1200
+    assert table.reason["a/long_raw-1.fif"] == "read with another file: a/long_raw.fif" and (table.status == "used").sum() == 3
+
+
 def test_a_bipolar_montage_names_its_pairs():
     for subject in "abc":
         write_edf(Path("mine") / f"{subject}.edf", {name: noise(10, seed=n) for n, name in enumerate(TCP19)})
