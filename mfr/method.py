@@ -6,7 +6,6 @@ from pydantic import Field, model_validator
 
 from mfr.section import Name, Positive, PositiveFloat, Section
 
-
 Inputs = Literal["raw", "scaled"]
 
 
