@@ -14,6 +14,7 @@ COLOURS = ("#555555", "#d95f02", "#1b6ca8", "#2a9d3a", "#8e44ad", "#c2a000")
 DOTS_PER_INCH = 120
 PANELS_A_ROW = 5
 UNEVEN_STEPS = 100
+FREQUENCY_BINS = 25
 COSINES = (0, 0.25, 0.5, 0.75)
 
 
@@ -50,6 +51,29 @@ def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
     if here["mean"].min() > 0 and here["mean"].max() > 5 * here["mean"].min():
         _logarithmic(panel)
     panel.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def densities(latents: pd.DataFrame) -> Figure:
+    """How often latents are active: histograms of log10 of `frequency`, a panel for each k, an outline a method.
+
+    `latents` holds the tables of all runs with a column `method`. Heights are shares of all latents of a method and k; dead
+    latents, which have no logarithm, are counted in the legend.
+    """
+    ks, methods = sorted(latents["k"].unique()), list(latents["method"].unique())
+    figure, axes = panels(len(ks), share_y=True, height=3.4 + 0.2 * len(methods))
+    lowest = np.log10(latents["frequency"].where(latents["frequency"] > 0).min())
+    edges = np.linspace(np.nan_to_num(lowest, nan=-1) - 1e-9, 1e-9, FREQUENCY_BINS + 1).tolist()
+    for k, panel in zip(ks, axes):
+        for method, colour in zip(methods, colours_of(len(methods))):
+            frequency = latents["frequency"][(latents["k"] == k) & (latents["method"] == method)]
+            active = frequency[frequency > 0]
+            label = f"{method}, {100 * (1 - len(active) / len(frequency)):.1f} % dead"
+            shares = np.full(len(active), 1 / len(frequency))
+            panel.hist(np.log10(active), edges, weights=shares, histtype="step", color=colour, label=label, linewidth=1.4)
+        panel.set(title=f"k = {k}", xlabel="log10 of the share of vectors")
+        panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
+    axes[0].set_ylabel("share of latents")
     return figure
 
 
@@ -158,12 +182,12 @@ def _logarithmic(panel: Axes) -> None:
     panel.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if high < 10 * low else NullFormatter())
 
 
-def panels(count: int, width: float = 3.2, share_y: bool = False) -> tuple[Figure, Sequence[Axes]]:
+def panels(count: int, width: float = 3.2, share_y: bool = False, height: float = 3.4) -> tuple[Figure, Sequence[Axes]]:
     """An empty figure with so many panels, in even rows."""
     rows = -(-count // PANELS_A_ROW)
     columns = -(-count // rows)
     # The Figure class alone needs no display and keeps no global list of figures.
-    figure = Figure(figsize=(width * columns + 1.2 * (count == 1), 3.4 * rows), layout="constrained", dpi=DOTS_PER_INCH)
+    figure = Figure(figsize=(width * columns + 1.2 * (count == 1), height * rows), layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.subplots(rows, columns, sharey=share_y, squeeze=False).flatten()
     for unused in axes[count:]:
         unused.set_axis_off()

@@ -46,6 +46,16 @@ def export(source: str, method: str, seed: str | int) -> Path:
     return Path(f"exports/{source}/{method}/{seed}")
 
 
+def descriptions(source: str) -> Path:
+    """The folder that holds what is known of every latent of one source."""
+    return Path(f"features/{source}")
+
+
+def description(source: str, method: str, seed: str | int) -> Path:
+    """What is known of every latent of one ensemble."""
+    return descriptions(source) / method / str(seed) / "features.parquet"
+
+
 def checkpoint(source: str, method: str, seed: str | int) -> Path:
     """Where an ensemble in training is saved; not an output."""
     return SCRATCH / "checkpoints" / f"{source}-{method}-{seed}.safetensors"

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 
 from mfr.sae import Ensemble
@@ -14,3 +15,9 @@ def read_saes(weights: Path, card: Path) -> Ensemble:
     with safe_open(weights, "pt") as file:
         W, b, offset = (file.get_tensor(name) for name in ("W", "b", "offset"))
     return Ensemble(W, b, settings["k"], settings["activation"], offset)
+
+
+def read_dictionary(weights: Path, sae: int) -> torch.Tensor:
+    """W (h, d) of one SAE alone."""
+    with safe_open(weights, "pt") as file:
+        return file.get_slice("W")[sae]

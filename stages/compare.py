@@ -33,6 +33,7 @@ def run(section: SourceSection, source: str, runs: list[Run], recordings: Path |
     summary = summarise(table, section.methods)
     alike, between = _across_runs(runs)
     curves = labelled(runs, [run.curves for run in runs])
+    latents = labelled(runs, [run.features for run in runs])
     outputs = [paths.metrics(source), *(paths.result(source, name) for name in result_names(source))]
     with writing(*outputs) as [metrics_part, *parts]:
         part = dict(zip(result_names(source), parts))
@@ -43,8 +44,8 @@ def run(section: SourceSection, source: str, runs: list[Run], recordings: Path |
         write_table(mean_curves(curves), part["learning_curves.csv"])
         figures.learning_curves(curves).savefig(part["learning_curves.png"])
         figures.bars(summary, "mse", "mean squared error (held out)").savefig(part["reconstruction.png"])
+        figures.densities(latents).savefig(part["density.png"])
         if isinstance(section, Synthetic):
-            latents = labelled(runs, [run.features for run in runs])
             latents = latents.merge(between, on=["method", "seed", "sae", "latent"])
             write_table(claims(table, latents, section.methods, section.evaluate.recovered_at), part["claims.csv"])
             write_table(latents[["method", "seed", "sae", "latent", *LATENT_COLUMNS]], part["latents.csv"], digits=4)
@@ -68,7 +69,7 @@ def result_names(source: str) -> list[str]:
         "eeg": [*eeg_results.NAMES],
     }
     tables = ["summary.csv", "contests.csv", "consistency.csv", "learning_curves.csv"]
-    return [*tables, "learning_curves.png", "reconstruction.png", *own[source]]
+    return [*tables, "learning_curves.png", "reconstruction.png", "density.png", *own[source]]
 
 
 def rivals(methods: Mapping[str, Method]) -> list[str]:

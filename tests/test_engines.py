@@ -10,6 +10,7 @@ from tests.project import clone, commit, dvc_repro, edit, run, snakemake
 MFR_OF_SYNTHETIC = {
     "python -m stages.train --source synthetic --method mfr --seed 0",
     "python -m stages.evaluate --source synthetic --method mfr --seed 0",
+    "python -m stages.describe --source synthetic",
     "python -m stages.compare --source synthetic",
 }
 FACTOR = "penalty: {matching: hungarian, alpha: balanced, alpha_factor: %s, warmup: 10, refresh: 10}\n    reinit:"
@@ -26,14 +27,14 @@ def change_weight(folder: Path, old: str, new: str) -> None:
 def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = clone(tmp_path_factory.mktemp("snakemake"))
     commands = snakemake(folder)
-    assert len(commands) == 24
+    assert len(commands) == 27
     return folder
 
 
 @pytest.fixture(scope="module")
 def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = clone(tmp_path_factory.mktemp("dvc"))
-    assert len(dvc_repro(folder)) == 24
+    assert len(dvc_repro(folder)) == 27
     return folder
 
 
@@ -104,7 +105,7 @@ def test_both_engines_make_the_same_numbers(by_snakemake: Path, by_dvc: Path) ->
 def test_reports_of_both_engines(by_snakemake: Path) -> None:
     run(by_snakemake, "snakemake", "--report", "report.html")
     report = (by_snakemake / "report.html").read_text()
-    assert all(name in report for name in ("learning_curves.png", "similarity.png", "loss_recovered.png"))
+    assert all(name in report for name in ("learning_curves.png", "density.png", "similarity.png", "loss_recovered.png"))
     run(by_snakemake, "dvc", "plots", "diff", "HEAD")
     page = (by_snakemake / "dvc_plots" / "index.html").read_text()
     assert '"field": "method"' in page and '"type": "log"' in page and '"method": "reinit"' in page
@@ -126,6 +127,7 @@ def vectors_and_results(folder: Path) -> dict[Path, bytes]:
         *folder.glob("metrics/*"),
         *folder.glob("results/eeg/*"),
         *folder.glob("runs/eeg/*/*/*"),
+        *folder.glob("features/eeg/*/*/*"),
     ]
     return {path: path.read_bytes() for path in files}
 

@@ -32,6 +32,21 @@ def test_bars_show_means_for_each_k_but_not_the_mean_over_all(summary: pd.DataFr
     assert figures.bars(widely, "mse", "mean squared error").axes[0].get_yscale() == "log"
 
 
+def test_densities_are_shares_of_all_latents_and_the_dead_are_counted() -> None:
+    frequency = {"baseline": [0.0, 0.0, 0.01, 0.011, 0.5], "mfr": [0.001, 0.01, 0.1, 0.1, 1.0], "none": [0.0] * 5}
+    rows = [(k, m, f) for k in (4, 8) for m, frequencies in frequency.items() for f in frequencies]
+    figure = figures.densities(pd.DataFrame(rows, columns=["k", "method", "frequency"]))
+    assert [panel.get_title() for panel in figure.axes] == ["k = 4", "k = 8"]
+    panel = figure.axes[1]
+    labels = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert sorted(labels) == ["baseline, 40.0 % dead", "mfr, 0.0 % dead", "none, 100.0 % dead"]
+    heights = {outline.get_label().split(",")[0]: outline.get_xy() for outline in panel.patches}
+    assert heights["mfr"][:, 1].max() == pytest.approx(0.4) and heights["none"][:, 1].max() == 0
+    peak = heights["baseline"][heights["baseline"][:, 1].argmax()]
+    assert peak[0] == pytest.approx(-2, abs=0.13) and peak[1] == pytest.approx(0.4)
+    figures.densities(pd.DataFrame(rows, columns=["k", "method", "frequency"]).query("method == 'none'"))
+
+
 def test_similarities_draw_a_panel_a_method_with_r() -> None:
     random = np.random.default_rng(0)
     latents = pd.DataFrame(

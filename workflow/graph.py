@@ -59,7 +59,7 @@ def checked(config: dict) -> Params:
 
 
 def runs_of(source: str, config: dict) -> dict[str, list[Path]]:
-    """What compare reads of every method and seed of a source."""
+    """What compare and describe read of every method and seed of a source."""
     runs = _runs(source, config)
     return {
         "saes": [paths.saes(*run) for run in runs],
@@ -80,7 +80,7 @@ def made_of(source: str, config: dict) -> list[Path]:
     splits = ("train", "validation", "heldout") if source == "eeg" else ("train", "heldout")
     vectors = [paths.vectors(source, split) for split in splits]
     read_by_compare = [path for files in runs_of(source, config).values() for path in files]
-    return [*own[source], *vectors, *read_by_compare, paths.metrics(source)]
+    return [*own[source], *vectors, *read_by_compare, paths.descriptions(source), paths.metrics(source)]
 
 
 def _runs(source: str, config: dict) -> list[tuple[str, str, int]]:

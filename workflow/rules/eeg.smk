@@ -71,6 +71,11 @@ rule compare_eeg:
             caption="../report/reconstruction.rst",
             category="eeg",
         ),
+        density=report(
+            paths.result("eeg", "density.png"),
+            caption="../report/density.rst",
+            category="eeg",
+        ),
         decoder_distances=report(
             paths.result("eeg", "decoder_distances.png"),
             caption="../report/decoder_distances.rst",

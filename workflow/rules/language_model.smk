@@ -74,6 +74,11 @@ rule compare_language_model:
             caption="../report/reconstruction.rst",
             category="language_model",
         ),
+        density=report(
+            paths.result("language_model", "density.png"),
+            caption="../report/density.rst",
+            category="language_model",
+        ),
         loss_recovered=report(
             paths.result("language_model", "loss_recovered.png"),
             caption="../report/loss_recovered.rst",

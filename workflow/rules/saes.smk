@@ -1,4 +1,4 @@
-# Training, evaluation and export are the same for every source.
+# Training, evaluation, export and the description of latents are the same for every source.
 
 
 rule train:
@@ -83,3 +83,31 @@ rule export:
         declared={},
     shell:
         "python -m stages.export --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+
+
+rule describe:
+    input:
+        unpack(lambda wildcards: runs_of(wildcards.source, config)),
+        vectors=paths.vectors("{source}", "heldout"),
+        model=lambda wildcards: (
+            [paths.MODEL] if wildcards.source == "language_model" else []
+        ),
+        code=code_of("stages.describe"),
+    output:
+        features=directory(paths.descriptions("{source}")),
+    log:
+        "logs/{source}/describe.log",
+    benchmark:
+        "logs/{source}/describe.tsv"
+    conda:
+        "../envs/mfr.yaml"
+    threads: experiment.execution.threads
+    resources:
+        gpu=1,
+        mem_mb=4000,
+    params:
+        declared=lambda wildcards: declared(
+            config, "seeds", f"{wildcards.source}.methods"
+        ),
+    shell:
+        "python -m stages.describe --source {wildcards.source} > {log} 2>&1"

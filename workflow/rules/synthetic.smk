@@ -47,6 +47,11 @@ rule compare_synthetic:
             caption="../report/reconstruction.rst",
             category="synthetic",
         ),
+        density=report(
+            paths.result("synthetic", "density.png"),
+            caption="../report/density.rst",
+            category="synthetic",
+        ),
         similarity=report(
             paths.result("synthetic", "similarity.png"),
             caption="../report/similarity.rst",
