@@ -2,17 +2,15 @@
 
 import difflib
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from pydantic import BaseModel
 from safetensors import SafetensorError
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from mfr.errors import UserError
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = ("*.safetensors", "*.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-DOCUMENTS_AT_ONCE = 16
 
 
 class ModelManifest(BaseModel):
@@ -84,59 +81,72 @@ def load(folder: Path, device: torch.device) -> "TransformerBridge":
 
     Raises `UserError` where the model is no longer what was pinned or cannot be loaded.
     """
-    manifest = model_manifest(folder)
-    reference = str(folder) if manifest.reference == "." else manifest.reference
-    if manifest.revision is not None:
-        # Fails at once where there is neither a network nor a cached copy; a download would try again for half a minute.
-        commit_of(reference, "model", manifest.revision)
+    reference, revision = _reference(folder)
     # Imported here because it takes seconds, which pinning and training can do without.
     from transformer_lens.model_bridge import TransformerBridge
 
     transformers_logging.disable_progress_bar()
     try:
-        return TransformerBridge.boot_transformers(reference, revision=manifest.revision, device=device, dtype=torch.float32)
+        return TransformerBridge.boot_transformers(reference, revision=revision, device=device, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         first_line = str(error).strip().partition("\n")[0]
         raise UserError(f"{reference}: transformer-lens cannot load this model ({first_line}): name another one") from None
 
 
-def tokenise(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], context: int) -> Iterator[np.ndarray]:
-    """Sequences (context,) of int32 token ids: BOS, then the documents' tokens packed one after another.
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of the model that `folder`'s manifest pins, as it is; transformer-lens gives its own special tokens.
 
-    Documents are joined by the end-of-text token and may run over several sequences; tokens too few for a last full
-    sequence are dropped. The beginning of a text that reads like a special token is taken as text.
+    Raises `UserError` where there is none.
     """
-    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    waiting: list[int] = []
-    unread = iter(documents)
-    while group := list(islice(unread, DOCUMENTS_AT_ONCE)):
-        encoded = tokenizer(group, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
-        waiting.extend(chain.from_iterable([*ids, eos] for ids in encoded))
-        full = len(waiting) // (context - 1) * (context - 1)
-        for start in range(0, full, context - 1):
-            yield np.array([bos, *waiting[start : start + context - 1]], dtype=np.int32)
-        waiting = waiting[full:]
+    reference, revision = _reference(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(reference, revision=revision)
+    except (OSError, ValueError, ImportError) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise UserError(f"{reference}: its tokenizer cannot be loaded ({first_line}): save the tokenizer there") from None
+    # Without its files transformers makes a tokenizer of special tokens alone.
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise UserError(f"{reference} has no tokenizer: save the model's tokenizer there")
+    return tokenizer
+
+
+def _reference(folder: Path) -> tuple[str, str | None]:
+    manifest = model_manifest(folder)
+    reference = str(folder) if manifest.reference == "." else manifest.reference
+    if manifest.revision is not None:
+        # Fails at once where there is neither a network nor a cached copy; a download would try again for half a minute.
+        commit_of(reference, "model", manifest.revision)
+    return reference, manifest.revision
 
 
 def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torch.Tensor:
-    """Activations (S, T, d) at `hook` for tokens (S, T); layers after the hook's are not run.
+    """Activations (S, T, d) at `hook` for tokens (S, T), all axes after the position flattened; what comes later is not run.
 
     Raises `UserError` for a hook that the model does not have or that is not one vector a position, and for sequences
     that are longer than the model's context or hold tokens that it does not know.
     """
+    from transformer_lens.model_bridge.exceptions import StopAtLayerException
+
     check(model, tokens, hook)
-    layer = re.match(r"blocks\.(\d+)\.", hook)
     captured: list[torch.Tensor] = []
 
     def keep(activations: torch.Tensor, hook: object) -> None:
-        captured.append(activations.detach())
+        captured.append(activations)
+        raise StopAtLayerException(activations)
 
-    stop = int(layer[1]) + 1 if layer else None
-    run_with_hook(model, tokens, hook, keep, return_type=None, stop_at_layer=stop)
-    if not captured or captured[0].dim() != 3:
+    run_with_hook(model, tokens, hook, keep, return_type=None)
+    if not captured or captured[0].dim() < 3 or captured[0].shape[:2] != tokens.shape:
         found = f"has shape {tuple(captured[0].shape)}" if captured else "is never reached"
-        raise UserError(f"dump_activations.hook: {hook} {found}: choose a hook of shape (sequence, position, size)")
-    return captured[0]
+        raise UserError(f"dump_activations.hook: {hook} {found}: choose a hook of shape (sequence, position, …)")
+    return captured[0].flatten(2)
+
+
+def activation_size(model: "TransformerBridge", hook: str) -> int:
+    """The size d of an activation at `hook`; raises what `capture` raises.
+
+    With a single token, attention patterns (sequence, head, position, position) do not look like vectors of positions.
+    """
+    return capture(model, torch.zeros(1, 1, dtype=torch.int32), hook).shape[2]
 
 
 def run_with_hook(

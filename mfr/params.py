@@ -95,10 +95,11 @@ class Text(Section):
 
     text: str = Field(
         "installed_documentation",
-        description="`installed_documentation` (the documentation strings of installed packages, each module a document), a "
-        "text file (each paragraph a document), a folder of text files (each file a document), or `hub:NAME`, a data set of "
-        "the Hugging Face hub with a column `text` (each row a document).",
+        description="`installed_documentation` (the documentation strings of installed packages, each module a document); a "
+        "text file (each paragraph a document); a `.jsonl` or `.parquet` file (each row a document); a folder of such files "
+        "(each text file a document); or `hub:NAME`, a data set of the Hugging Face hub (each row a document).",
     )
+    column: str = Field("text", description="Where rows have their text: in a `.jsonl` or `.parquet` file, or on the hub.")
     packages: list[str] = Field(
         ["scipy", "numpy", "pandas", "mne"],
         description="Packages whose documentation strings are read, their tests left out.",
@@ -113,10 +114,17 @@ class DumpActivations(Section):
     context: Annotated[int, Field(gt=1)] = Field(
         128, description="Tokens in a sequence, the first of which (BOS) gives no vector."
     )
+    left_out: Literal["bos", "special_tokens"] = Field(
+        "bos",
+        description="Positions that give no vector: the first of a sequence (`bos`), or also those of all special tokens, such "
+        "as the one between two documents. The evaluation leaves the activations there as they are.",
+    )
     train_tokens: Positive = Field(description="Vectors for training.")
     heldout_tokens: Positive = Field(description="Vectors for evaluation.")
     batch: Positive = Field(32, description="Sequences in a forward pass.")
-    dtype: Literal["float16", "float32"] = Field("float16", description="Number format of the stored vectors.")
+    dtype: Literal["float16", "float32"] = Field(
+        "float16", description="Number format of the stored vectors; all are float32 where a value would overflow float16."
+    )
 
 
 class EvaluateSynthetic(Section):
@@ -192,7 +200,9 @@ class Execution(Section):
     progress_s: PositiveFloat | None = Field(
         None, description="Seconds between two lines of progress in a log; `null` writes none. A terminal always shows them."
     )
-    checkpoint_s: PositiveFloat = Field(60.0, description="Seconds between two checkpoints of a training run.")
+    checkpoint_s: PositiveFloat = Field(
+        60.0, description="Seconds between two checkpoints of a training run; a dump of activations saves at least as often."
+    )
     checkpoint_steps: Positive | None = Field(None, description="Steps between two checkpoints, if these come sooner.")
 
 

@@ -61,6 +61,11 @@ def checkpoint(source: str, method: str, seed: str | int) -> Path:
     return SCRATCH / "checkpoints" / f"{source}-{method}-{seed}.safetensors"
 
 
+def parts(stage: str) -> Path:
+    """Where a stage keeps what is done of a long job; not an output."""
+    return SCRATCH / "parts" / stage
+
+
 def metrics(source: str) -> Path:
     """Metrics of all methods of one source, over seeds."""
     return Path(f"metrics/{source}.json")

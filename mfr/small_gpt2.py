@@ -12,10 +12,10 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from mfr.errors import UserError
-from mfr.language_model import tokenise
 from mfr.params import TrainedHere
 from mfr.progress import Ticker
 from mfr.seeds import stream_seed, torch_stream
+from mfr.tokens import tokenise
 
 END_OF_TEXT = "<|endoftext|>"
 CHARACTERS_A_TOKEN = 6

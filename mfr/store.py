@@ -59,7 +59,7 @@ class VectorWriter:
         end = self.rows + len(next(iter(rows.values())))
         for name, values in rows.items():
             dataset = self.file[name]
-            if dataset.dtype == np.float16 and (np.abs(values[np.isfinite(values)]) > np.finfo(np.float16).max).any():
+            if dataset.dtype == np.float16 and _overflows(values):
                 raise UserError(f"{name}: a value overflows float16 after row {self.rows}: store these vectors as float32")
             dataset.resize(end, axis=0)
             dataset[self.rows : end] = values
@@ -84,6 +84,11 @@ class VectorWriter:
         self.sink.close()
         if kind is None:
             self.sink.check()
+
+
+def _overflows(values: np.ndarray) -> bool:
+    largest = np.finfo(np.float16).max
+    return values.dtype != np.float16 and bool((np.abs(values[np.isfinite(values)]) > largest).any())
 
 
 class _Sink(io.FileIO):

@@ -3,10 +3,9 @@
 import ast
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
-from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,7 @@ from huggingface_hub.errors import HTTPError
 from mfr.errors import UserError
 from mfr.hub import commit_of
 from mfr.params import Text
+from mfr.text_files import ROWS, content, paragraphs, text_of
 
 Split = Literal["train", "heldout"]
 Document = tuple[str, Callable[[], str]]
@@ -75,23 +75,42 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
 def _named(text: Text) -> Iterator[Document]:
     if text.text == "installed_documentation":
         modules = [module for package in text.packages for module in _modules(package)]
-        return _in_hash_order(modules)
+        return iter(sorted(modules, key=_hash_order))
     if text.text.startswith("hub:"):
-        return _hub(text.text.removeprefix("hub:"))
+        return _hub(text.text.removeprefix("hub:"), text.column)
     path = Path(text.text).expanduser()
     if path.is_dir():
-        files = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
-        return _in_hash_order([(file.relative_to(path).as_posix(), partial(_content, file)) for file in files])
+        return _folder(path, text.column)
     if path.is_file():
-        return _paragraphs(path)
+        return _file(path, text.column)
     raise UserError(
         f"text.text: {text.text!r} is neither a file nor a folder: give the path of one, installed_documentation or hub:NAME"
     )
 
 
-def _in_hash_order(named: list[Document]) -> Iterator[Document]:
+def _folder(folder: Path, column: str) -> Iterator[Document]:
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    for name, path in sorted(((path.relative_to(folder).as_posix(), path) for path in files), key=_hash_order):
+        if read := ROWS.get(path.suffix.lower()):
+            yield from _numbered(f"{name} row", read(path, column))
+        else:
+            yield name, partial(content, path)
+
+
+def _file(path: Path, column: str) -> Iterator[Document]:
+    if read := ROWS.get(path.suffix.lower()):
+        return _numbered("row", read(path, column))
+    return _numbered("paragraph", paragraphs(path))
+
+
+def _numbered(kind: str, texts: Iterable[str]) -> Iterator[Document]:
+    for number, text in enumerate(texts):
+        yield f"{kind} {number}", partial(str, text)
+
+
+def _hash_order(named: tuple[str, object]) -> int:
     # Packages and folders come mixed, so that a reader who needs only part of the text sees something of each.
-    return iter(sorted(named, key=lambda document: _digest("order:" + document[0])))
+    return _digest("order:" + named[0])
 
 
 def _modules(package: str) -> Iterator[Document]:
@@ -110,33 +129,14 @@ def _documentation(file: Path) -> str:
     return found if len(found) >= SHORTEST_MODULE else ""
 
 
-def _content(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not UTF-8 text (byte {error.start}): convert the file, or move it away") from None
-
-
-def _paragraphs(path: Path) -> Iterator[Document]:
-    with path.open(encoding="utf-8") as lines:
-        try:
-            blocks = groupby(lines, key=lambda line: not line.strip())
-            for number, paragraph in enumerate("".join(block) for blank, block in blocks if not blank):
-                yield f"paragraph {number}", partial(str, paragraph)
-        except UnicodeDecodeError:
-            raise UserError(f"{path}: not UTF-8 text: convert the file") from None
-
-
-def _hub(name: str) -> Iterator[Document]:
+def _hub(name: str, column: str) -> Iterator[Document]:
     commit = commit_of(name, "dataset")
     # Imported here because it takes a second, which only data sets of the hub are worth.
     from datasets import load_dataset
 
     try:
         for number, row in enumerate(load_dataset(name, split="train", revision=commit, streaming=True)):
-            if not isinstance(row.get("text"), str):
-                raise UserError(f"text.text: row {number} of hub:{name} has no text; its columns are {', '.join(row)}")
-            yield f"row {number}", partial(str, row["text"])
+            yield f"row {number}", partial(str, text_of(row, column, f"row {number} of hub:{name}"))
     except (OSError, HTTPError, ValueError) as error:
         first_line = str(error).partition("\n")[0]
         raise UserError(f"text.text: hub:{name} cannot be streamed ({first_line}): try again, or name another text") from None

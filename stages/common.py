@@ -4,6 +4,7 @@ import argparse
 import errno
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from mfr.interruption import Interrupted
 from mfr.method import Method
 from mfr.params import SOURCES, Params, SourceSection
 from mfr.params_file import load
+from mfr.parts import code_in_use
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -76,6 +78,14 @@ def find_method(section: SourceSection, name: str) -> Method:
     if name not in section.methods:
         raise UserError(f"--method {name}: no such method; params.yaml has {', '.join(section.methods)}")
     return section.methods[name]
+
+
+def job_key(*facts: object) -> str:
+    """What identifies a job: its parameters and inputs, and the library's code that is in use.
+
+    What a job of another key left in scratch is not used.
+    """
+    return hashlib.sha256(json.dumps([facts, code_in_use()]).encode()).hexdigest()
 
 
 @contextmanager

@@ -4,84 +4,136 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from transformer_lens.model_bridge import TransformerBridge
+from transformers import PreTrainedTokenizerBase
 
 from mfr import paths
+from mfr.activations import Blocks, Capture, Float16OverflowError
 from mfr.devices import limit_threads, resolve_device
 from mfr.errors import UserError
-from mfr.language_model import capture, load, model_manifest, tokenise
+from mfr.interruption import Interrupted, Interruption
+from mfr.language_model import activation_size, load, load_tokenizer, model_manifest
 from mfr.params import DumpActivations, Execution, Params, Text
+from mfr.parts import Parts
 from mfr.progress import Ticker
 from mfr.store import VectorWriter
 from mfr.text import Split, documents
-from stages.common import call, stage_parser, writing
+from mfr.tokens import is_kept, left_out_tokens, tokenise
+from stages.common import call, job_key, stage_parser, writing
+
+DTYPES = {"float16": torch.float16, "float32": torch.float32}
+OVERFLOW = "overflow"
 
 
 def run(model: Path, text: Text, dump: DumpActivations, execution: Execution, train: Path, heldout: Path) -> None:
-    """Write the vectors at `dump.hook`, in `train` and `heldout`, of the model that the folder `model` holds or pins."""
+    """Write the vectors at `dump.hook`, in `train` and `heldout`, of the model that the folder `model` holds or pins.
+
+    What is done waits in scratch: a dump that was cut off goes on, and ends with the same bytes. Where a value overflows
+    float16, all vectors are stored as float32.
+    """
     limit_threads(execution.threads)
-    bridge = load(model, resolve_device(execution.device))
-    columns = {"vectors": ((_size(bridge, dump),), dump.dtype)} | {
-        name: ((), "int32") for name in ("token_ids", "position", "sequence")
-    }
+    tokenizer, bridge = load_tokenizer(model), load(model, resolve_device(execution.device))
+    size = activation_size(bridge, dump.hook)
+    job = Job(tokenizer, bridge, text, dump, left_out_tokens(tokenizer, dump.left_out))
     origin = {
         "parameters": json.dumps({"text": text.model_dump(), "dump_activations": dump.model_dump()}),
         "model": model_manifest(model).model_dump_json(),
         "hook": dump.hook,
+        "left_out_tokens": json.dumps(job.left_out),
     }
-    wanted: dict[Split, int] = {"train": dump.train_tokens, "heldout": dump.heldout_tokens}
-    with writing(train, heldout) as parts, Ticker(execution.progress_s) as ticker:
-        for (split, rows), part in zip(wanted.items(), parts, strict=True):
-            sequences = tokenise(bridge.tokenizer, documents(text, split), dump.context)
+    with writing(train, heldout) as [train_part, heldout_part], Interruption():
+        parts = Parts(paths.parts("dump_activations"), job_key(origin))
+        try:
+            dtype, blocks = captured(job, parts, execution)
+        except Interrupted as interrupted:
+            message = f"{interrupted}: finished blocks are kept; run again to go on"
+            raise Interrupted(message, interrupted.number) from None
+        columns = {"vectors": ((size,), dtype)} | {name: ((), "int32") for name in ("token_ids", "position", "sequence")}
+        if dtype != dump.dtype:
+            origin["dtype"] = f"{dtype}, because a value overflows {dump.dtype}"
+        outputs: dict[Split, Path] = {"train": train_part, "heldout": heldout_part}
+        for split, part in outputs.items():
             with VectorWriter(part, "language_model", columns) as writer:
                 for name, value in origin.items():
                     writer.describe(name, value)
-                written = write_vectors(writer, bridge, sequences, dump, rows, ticker)
-                if written < rows:
-                    raise UserError(
-                        f"dump_activations.{split}_tokens = {rows}, but the {split} documents of {text.text} hold only "
-                        f"{written} tokens: ask for fewer, or give more text"
-                    )
+                write_vectors(writer, blocks[split], job.rows(split))
+    parts.delete()
 
 
-def write_vectors(
-    writer: VectorWriter,
-    bridge: TransformerBridge,
-    sequences: Iterator[np.ndarray],
-    dump: DumpActivations,
-    rows: int,
-    ticker: Ticker,
-) -> int:
-    """Append up to `rows` vectors, BOS positions left out, and the whole sequences (S, T) that they come from.
+@dataclass
+class Job:
+    """A model and what it reads; positions of the tokens `left_out` give no vector, as `is_kept` says."""
 
-    Returns the number of vectors, fewer than `rows` only where the sequences end.
-    """
-    each = dump.context - 1
-    needed = -(-rows // each)
-    tokens: list[np.ndarray] = []
-    while batch := list(islice(sequences, min(dump.batch, needed - len(tokens)))):
-        ids = np.stack(batch)
-        vectors = capture(bridge, torch.from_numpy(ids), dump.hook)[:, 1:]
-        keep = rows - writer.rows
-        writer.append(
-            vectors=vectors.flatten(0, 1)[:keep].cpu().numpy(),
-            token_ids=ids[:, 1:].reshape(-1)[:keep],
-            position=np.tile(np.arange(1, dump.context, dtype=np.int32), len(ids))[:keep],
-            sequence=np.repeat(np.arange(len(tokens), len(tokens) + len(ids), dtype=np.int32), each)[:keep],
+    tokenizer: PreTrainedTokenizerBase
+    bridge: TransformerBridge
+    text: Text
+    dump: DumpActivations
+    left_out: list[int]
+
+    def rows(self, split: Split) -> int:
+        """The number of vectors that are wanted."""
+        return self.dump.train_tokens if split == "train" else self.dump.heldout_tokens
+
+    def sequences(self, split: Split) -> Iterator[np.ndarray]:
+        """As many sequences (T,) as give these vectors; raises `UserError` where the text ends before."""
+        rows = 0
+        for sequence in tokenise(self.tokenizer, documents(self.text, split), self.dump.context):
+            yield sequence
+            rows += int(is_kept(torch.from_numpy(sequence[None]), self.left_out).sum())
+            if rows >= self.rows(split):
+                return
+        raise UserError(
+            f"dump_activations.{split}_tokens = {self.rows(split)}, but the {split} documents of {self.text.text} hold only "
+            f"{rows} tokens: ask for fewer, or give more text"
         )
-        tokens += batch
-        ticker(f"dump_activations: {writer.rows} of {rows} vectors")
+
+
+def captured(job: Job, parts: Parts, execution: Execution) -> tuple[str, dict[Split, Blocks]]:
+    """The vectors of both splits, and the number format in which all of them can be stored."""
+    if OVERFLOW not in parts:
+        try:
+            return job.dump.dtype, _captured(job, parts, execution, job.dump.dtype)
+        except Float16OverflowError:
+            print("dump_activations: a value overflows float16: starting anew with float32", file=sys.stderr)
+            parts.put(OVERFLOW, {})
+    return "float32", _captured(job, parts, execution, "float32")
+
+
+def _captured(job: Job, parts: Parts, execution: Execution, dtype: str) -> dict[Split, Blocks]:
+    capture = Capture(job.bridge, job.dump.hook, job.dump.batch, job.left_out, DTYPES[dtype])
+    # The smaller one first: a text that is too short is seen early.
+    splits: list[Split] = ["heldout", "train"]
+    blocks = {split: Blocks(parts, f"{split}-{dtype}", capture) for split in splits}
+    for split, each in blocks.items():
+        with Ticker(execution.progress_s) as ticker:
+            each.complete(job.sequences(split), execution.checkpoint_s, partial(_tell, ticker, split, job.rows(split)))
+    return blocks
+
+
+def _tell(ticker: Ticker, split: Split, wanted: int, rows: int) -> None:
+    ticker(f"dump_activations: {min(rows, wanted)} of {wanted} {split} vectors")
+
+
+def write_vectors(writer: VectorWriter, blocks: Blocks, rows: int) -> None:
+    """Append the first `rows` vectors, and attach the whole sequences (S, T) that they come from."""
+    tokens: list[np.ndarray] = []
+    for batch, vectors in blocks.batches():
+        keep = rows - writer.rows
+        sequence, position = blocks.capture.kept(batch).nonzero()
+        writer.append(
+            vectors=vectors[:keep],
+            token_ids=batch[sequence, position][:keep],
+            position=position.astype(np.int32)[:keep],
+            sequence=(sequence + len(tokens)).astype(np.int32)[:keep],
+        )
+        tokens += list(batch)
     writer.attach("tokens", np.array(tokens))
-    return writer.rows
-
-
-def _size(bridge: TransformerBridge, dump: DumpActivations) -> int:
-    return capture(bridge, torch.zeros(1, dump.context, dtype=torch.int32), dump.hook).shape[2]
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:

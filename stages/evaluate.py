@@ -100,6 +100,7 @@ def add_splices(evaluation: Evaluation, saes: Ensemble, vectors: Vectors, mean: 
     # transformer-lens takes seconds to import, and only language models need it.
     from mfr.language_model import load
     from mfr.splice import damages
+    from mfr.tokens import is_kept
 
     tokens = torch.from_numpy(vectors.attached("tokens"))
     if len(tokens) < sequences:
@@ -110,8 +111,7 @@ def add_splices(evaluation: Evaluation, saes: Ensemble, vectors: Vectors, mean: 
     reconstructions = [partial(saes.reconstruct, i) for i in range(len(saes.k))]
     hook = vectors.fact("hook")
     tokens = tokens[:sequences]
-    # The SAEs never see the first position (BOS), which keeps its activation.
-    replaced = (torch.arange(tokens.shape[1]) > 0).expand(tokens.shape)
+    replaced = is_kept(tokens, json.loads(vectors.fact("left_out_tokens")))
     damage = damages(load(paths.MODEL, saes.W.device), tokens, replaced, hook, mean, reconstructions)
     zero, mean_ablated = damage.zero.cross_entropy, damage.mean.cross_entropy
     for name, loss in (("zeros", zero), ("the mean", mean_ablated)):

@@ -1,7 +1,6 @@
 """Train one ensemble of SAEs: one source, method and seed."""
 
 import argparse
-import hashlib
 import json
 import sys
 import warnings
@@ -15,10 +14,9 @@ from mfr import paths
 from mfr.devices import allow_tf32, limit_threads, resolve_device
 from mfr.method import Method, Train
 from mfr.params import Execution, Params
-from mfr.parts import code_in_use
 from mfr.store import Vectors
 from mfr.training import Saving, Trainer
-from stages.common import call, find_method, stage_parser, writing
+from stages.common import call, find_method, job_key, stage_parser, writing
 
 
 @dataclass
@@ -44,7 +42,8 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
             "train": settings.model_dump(),
             "method": method.model_dump(),
         }
-        saving = Saving(outputs.checkpoint, run_key(described, vectors), execution.checkpoint_s, execution.checkpoint_steps)
+        key = job_key(described, vectors.identity())
+        saving = Saving(outputs.checkpoint, key, execution.checkpoint_s, execution.checkpoint_steps)
         trainer = Trainer(vectors, settings, method, seed, resolve_device(execution.device))
         saes = trainer.run(saving, execution.progress_s)
         saes_part.write_bytes(save({"W": saes.W.cpu(), "b": saes.b.cpu(), "offset": saes.offset.cpu()}))
@@ -53,11 +52,6 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
         )
         pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)
     outputs.checkpoint.unlink(missing_ok=True)
-
-
-def run_key(described: dict[str, object], vectors: Vectors) -> str:
-    """What identifies a run: parameters, vectors and the library's code that is in use; another run's checkpoint is refused."""
-    return hashlib.sha256(json.dumps([described, vectors.identity(), code_in_use()]).encode()).hexdigest()
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:

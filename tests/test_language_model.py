@@ -2,10 +2,9 @@ import os
 import shutil
 import time
 
-import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from mfr.errors import UserError
 from mfr.language_model import (
@@ -14,7 +13,6 @@ from mfr.language_model import (
     load,
     model_manifest,
     pin,
-    tokenise,
     weights_sha256,
 )
 from mfr.params import TrainedHere
@@ -106,31 +104,6 @@ def test_tokens_that_the_model_cannot_read_are_named(bridge):
         capture(bridge, torch.zeros(1, 13, dtype=torch.int32), HOOK)
     with pytest.raises(UserError, match="token 512 lies outside the model's vocabulary of 512"):
         capture(bridge, torch.full((1, 4), 512), HOOK)
-
-
-def test_sequences_pack_the_documents_after_bos(folder):
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    texts = [f"document {i} " + "word " * (i % 7) + "<|endoftext|>" * (i % 2) for i in range(40)]
-    sequences = list(tokenise(tokenizer, iter(texts), context=10))
-    end = tokenizer.eos_token_id
-    packed = np.concatenate([sequence[1:] for sequence in sequences])
-    assert all(sequence.shape == (10,) and sequence.dtype == np.int32 and sequence[0] == end for sequence in sequences)
-    assert (packed == end).sum() in (39, 40)
-    joined, whole = "".join(text + "<|endoftext|>" for text in texts), tokenizer.decode(packed)
-    assert joined.startswith(whole)
-    assert len(tokenizer(joined[len(whole) :], split_special_tokens=True)["input_ids"]) < 20
-
-
-def test_tokenising_reads_no_further_than_it_must(folder):
-    read = []
-
-    def endless():
-        while True:
-            read.append(1)
-            yield "some words that come again and again"
-
-    next(tokenise(AutoTokenizer.from_pretrained(folder), endless(), context=12))
-    assert len(read) < 50
 
 
 def test_the_manifest_of_a_folder_tells_its_files(folder):
