@@ -32,7 +32,7 @@ def parquet_rows(path: Path, column: str) -> Iterator[str]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+        with parquet.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
             names = file.schema_arrow.names
             if column not in names:
                 raise _no_column(column, names, str(path))

@@ -1,19 +1,32 @@
 import json
 import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import torch
+import yaml
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
+from mfr import paths
 from mfr.errors import UserError
 from mfr.language_model import ModelManifest
 from mfr.params import DumpActivations, Execution, Text, TrainedHere
+from mfr.params_file import load
 from mfr.pinned import MANIFEST
 from mfr.small_gpt2 import new_model, train_tokenizer
 from mfr.store import Vectors
 from stages import dump_activations
+from tests.conftest import ROOT
 
 CONTEXT, WIDTH = 12, 16
 DUMP = DumpActivations(context=CONTEXT, train_tokens=100, heldout_tokens=50, batch=4, dtype="float32")
@@ -122,17 +135,94 @@ def test_a_text_too_short_says_how_much_there_is_and_leaves_nothing(dump, tmp_pa
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
 
 
-def test_values_beyond_float16_are_named(dump, model, text, tmp_path):
+def test_one_value_beyond_float16_makes_all_rows_float32(dump, model, text, tmp_path, capsys):
+    train, heldout = dump(dtype="float16", hook="embed.hook_out")
+    with h5py.File(train) as file, h5py.File(heldout) as other:
+        assert file["vectors"].dtype == np.float16 and "dtype" not in file.attrs
+        early, late, elsewhere = file["token_ids"][:88], file["token_ids"][88:], other["token_ids"][:]
+    # A token of the last batch alone is loud: what comes before was stored as float16.
+    loud_token = min(set(late) - set(early) - set(elsewhere))
     loud = tmp_path / "loud"
+    shutil.copytree(model, loud)
     plain = GPT2LMHeadModel.from_pretrained(model)
     with torch.no_grad():
-        plain.transformer.h[0].mlp.c_proj.bias.fill_(1e5)
+        plain.transformer.wte.weight[loud_token] = 1e5
     plain.save_pretrained(loud)
-    AutoTokenizer.from_pretrained(model).save_pretrained(loud)
-    (loud / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
-    half = DUMP.model_copy(update={"dtype": "float16"})
-    with pytest.raises(UserError, match="vectors: a value overflows float16"):
-        dump_activations.run(loud, text, half, EXECUTION, tmp_path / "train.h5", tmp_path / "heldout.h5")
+    half = DUMP.model_copy(update={"dtype": "float16", "hook": "embed.hook_out"})
+    dump_activations.run(loud, text, half, EXECUTION, train, heldout)
+    assert "dump_activations: a value overflows float16: starting anew with float32" in capsys.readouterr().err
+    embedding = plain.transformer.wte.weight.detach().numpy()
+    for path in (train, heldout):
+        with h5py.File(path) as file:
+            assert file["vectors"].dtype == np.float32
+            assert file.attrs["dtype"] == "float32, because a value overflows float16"
+            np.testing.assert_array_equal(file["vectors"], embedding[file["token_ids"]])
+    with Vectors(train) as vectors:
+        assert vectors.read(0, 100).max() == 1e5
+
+
+def test_nothing_is_left_in_scratch(dump):
+    dump()
+    assert not paths.parts("dump_activations").exists()
+
+
+@pytest.fixture
+def command(model, tmp_path, monkeypatch):
+    """Runs a dump of some seconds, a block a batch, as a process of its own."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(model, paths.MODEL)
+    Path("texts.txt").write_text("\n\n".join(f"{content}, and more of {i}" for i in range(4) for content in TEXTS))
+    params = yaml.safe_load((ROOT / "params" / "smoke.yaml").read_text())
+    params["language_model"]["text"] = {"text": "texts.txt", "heldout_share": 0.3}
+    wanted = {"context": CONTEXT, "train_tokens": 2000, "heldout_tokens": 500, "batch": 1}
+    params["language_model"]["dump_activations"] = wanted
+    params["execution"] |= {"checkpoint_s": 1e-9}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+    def start() -> subprocess.Popen:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        words = [sys.executable, "-m", "stages.dump_activations"]
+        return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def wait_for_block(name: str) -> None:
+    while not list(paths.parts("dump_activations").glob(f"{name}-*.safetensors")):
+        time.sleep(0.005)
+
+
+def test_a_dump_that_was_killed_goes_on_and_ends_with_the_same_bytes(command):
+    process = command()
+    wait_for_block("train-float16")
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    outputs = [paths.vectors("language_model", split) for split in ("train", "heldout")]
+    assert not any(path.exists() for path in outputs)
+    process = command()
+    _, errors = process.communicate()
+    assert process.returncode == 0
+    assert re.search(r"heldout-float16: going on at vector 5\d\d\ntrain-float16: going on at vector \d", errors)
+    resumed = [path.read_bytes() for path in outputs]
+    section = load(Path("params.yaml")).language_model
+    dump_activations.run(paths.MODEL, section.text, section.dump_activations, EXECUTION, *outputs)
+    assert [path.read_bytes() for path in outputs] == resumed
+
+
+def test_a_signal_stops_the_dump_in_good_order(command, capsys):
+    command  # its parameters; the stage runs here, and the signal comes to this process
+
+    def stop() -> None:
+        wait_for_block("heldout-float16")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    assert dump_activations.main([]) == 128 + signal.SIGTERM
+    thread.join()
+    errors = capsys.readouterr().err
+    assert errors == "stopped by SIGTERM: finished blocks are kept; run again to go on\n"
+    assert not paths.vectors("language_model", "train").exists()
 
 
 def test_a_wrong_hook_is_named_with_its_neighbours(dump):

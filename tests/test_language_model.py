@@ -9,8 +9,10 @@ from transformers import GPT2LMHeadModel
 from mfr.errors import UserError
 from mfr.language_model import (
     ModelManifest,
+    activation_size,
     capture,
     load,
+    load_tokenizer,
     model_manifest,
     pin,
     weights_sha256,
@@ -72,13 +74,14 @@ def test_captured_activations_are_those_of_the_plain_model(bridge, plain, tokens
     torch.testing.assert_close(captured, seen[0], rtol=1e-4, atol=1e-4 * seen[0].abs().max().item())
 
 
-def test_later_layers_are_not_run(bridge, tokens):
+@pytest.mark.parametrize(("hook", "blocks"), [("embed.hook_out", []), (HOOK, [0]), ("blocks.1.attn.hook_z", [0, 1])])
+def test_what_comes_after_the_hook_is_not_run(bridge, tokens, hook, blocks):
     ran = []
-    handles = [block.register_forward_hook(lambda *_, i=i: ran.append(i)) for i, block in enumerate(bridge.blocks)]
-    capture(bridge, tokens, HOOK)
+    handles = [block.register_forward_pre_hook(lambda *_, i=i: ran.append(i)) for i, block in enumerate(bridge.blocks)]
+    capture(bridge, tokens, hook)
     for handle in handles:
         handle.remove()
-    assert ran == [0]
+    assert ran == blocks
 
 
 def test_a_hook_outside_the_blocks_can_be_captured(bridge, plain, tokens):
@@ -91,12 +94,21 @@ def test_a_hook_outside_the_blocks_can_be_captured(bridge, plain, tokens):
         ("blocks.0.hook_mlp_uot", r"no hook 'blocks.0.hook_mlp_uot'; the nearest are .*blocks\.0\.hook_mlp_out"),
         ("blocks.7.hook_mlp_out", r"no hook 'blocks.7.hook_mlp_out'; the nearest are .*hook_mlp_out"),
         ("blocks.0.attn.hook_pattern", r"hook_pattern has shape \(5, 2, 12, 12\): choose a hook of shape"),
+        ("rotary_emb.hook_out", r"no hook 'rotary_emb.hook_out'; the nearest are"),
         ("blocks.0.hook_attn_in", "hook_attn_in is off .*: choose another"),
     ],
 )
 def test_a_hook_that_cannot_be_used_is_named(bridge, tokens, hook, message):
     with pytest.raises(UserError, match=message):
         capture(bridge, tokens, hook)
+
+
+def test_attention_patterns_are_no_vectors_even_with_as_many_heads_as_tokens(bridge):
+    pattern = "blocks.0.attn.hook_pattern"
+    assert capture(bridge, torch.zeros(1, SHAPE.heads, dtype=torch.int32), pattern).shape == (1, SHAPE.heads, SHAPE.heads**2)
+    with pytest.raises(UserError, match=r"hook_pattern has shape \(1, 2, 1, 1\)"):
+        activation_size(bridge, pattern)
+    assert activation_size(bridge, HOOK) == SHAPE.width
 
 
 def test_tokens_that_the_model_cannot_read_are_named(bridge):
@@ -145,6 +157,13 @@ def test_weights_that_are_cut_short_are_refused(folder, tmp_path):
     (copy / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
     with pytest.raises(UserError, match="transformer-lens cannot load this model"):
         load(copy, torch.device("cpu"))
+
+
+def test_a_tokenizer_that_is_missing_is_not_made_up(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("tokenizer*"))
+    (copy / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    with pytest.raises(UserError, match=r"copy.*: save the (model's )?tokenizer there"):
+        load_tokenizer(copy)
 
 
 def test_a_model_that_was_not_prepared_is_named(tmp_path):

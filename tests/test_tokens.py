@@ -36,3 +36,26 @@ def test_tokenising_reads_no_further_than_it_must(tokenizer):
 
     next(tokenise(tokenizer, endless(), context=12))
     assert len(read) < 50
+
+
+@pytest.mark.parametrize("missing", ["bos_token", "eos_token"])
+def test_one_special_token_serves_for_both(tokenizer, missing):
+    both = list(tokenise(tokenizer, TEXTS, context=10))
+    setattr(tokenizer, missing, None)
+    np.testing.assert_array_equal(list(tokenise(tokenizer, TEXTS, context=10)), both)
+
+
+def test_a_tokenizer_without_special_tokens_is_refused(tokenizer):
+    tokenizer.bos_token = tokenizer.eos_token = None
+    with pytest.raises(UserError, match="has neither a BOS nor an end-of-text token"):
+        next(tokenise(tokenizer, TEXTS, context=10))
+
+
+def test_the_first_position_and_special_tokens_can_be_left_out(tokenizer):
+    tokenizer.add_special_tokens({"pad_token": "<pad>"})
+    end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    tokens = torch.tensor([[end, 5, end, 6], [7, 8, pad, 9]], dtype=torch.int32)
+    assert left_out_tokens(tokenizer, "special_tokens") == sorted([end, pad])
+    first, special = (is_kept(tokens, left_out_tokens(tokenizer, left_out)) for left_out in ("bos", "special_tokens"))
+    assert first.tolist() == [[False, True, True, True], [False, True, True, True]]
+    assert special.tolist() == [[False, True, False, True], [False, True, False, True]]
