@@ -21,8 +21,9 @@ report: .venv/installed ## write report.html, a page with all figures
 test: .venv/installed-dev ## install the development tools and run the tests
 	python -m pytest --numprocesses 2 --dist loadfile
 
-bench: .venv/installed .venv-saelens/installed ## time a training step against plain autograd and SAELens, and preprocessing
+bench: .venv/installed .venv-saelens/installed ## time training against plain autograd and SAELens, dumping and preprocessing
 	for shape in S G E; do python -m benchmarks.training_step --shape $$shape || exit 1; done
+	python -m benchmarks.dump
 	for shape in clinic day; do python -m benchmarks.eeg --shape $$shape || exit 1; done
 
 lint: .venv/installed-dev ## check style, types, rules and generated files

@@ -5,13 +5,10 @@ are the paper's: S synthetic vectors, G GPT-2 Small's first MLP, E EEG with two 
 """
 
 import argparse
-import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain, cycle, islice
@@ -22,6 +19,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
+from benchmarks.figures import highest_rss_kb, seconds, show
 from mfr.devices import limit_threads, resolve_device
 from mfr.method import Method, Penalty, Train
 from mfr.params import GenerateSynthetic
@@ -101,11 +99,11 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
         }
         if SAELENS.exists():
             steps["saelens"] = (1, stack.enter_context(_saelens(shape, Path(folder) / "batch.npy", threads)))
-        first = {step: _seconds(run, device) for step, (_, run) in steps.items()}
+        first = {step: seconds(run, device) for step, (_, run) in steps.items()}
         times: dict[str, list[float]] = {step: [] for step in steps}
         for round_ in range(rounds):
             for step, (count, run) in steps.items():
-                times[step] += [_seconds(run, device) for _ in range(count)]
+                times[step] += [seconds(run, device) for _ in range(count)]
             print(f"shape {name}: round {round_ + 1} of {rounds}", file=sys.stderr, flush=True)
     median = {step: 1000 * float(np.median(seconds)) for step, seconds in times.items()}
     mean = {step: float(np.mean(seconds)) for step, seconds in times.items()}
@@ -126,14 +124,6 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
         saelens_ms=median.get("saelens"),
         first_matching_s=first["mfr"] - mean["baseline"],
     )
-
-
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
-    started = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
 
 
 def _file(shape: Shape, folder: Path) -> Path:
@@ -190,19 +180,14 @@ def _saelens(shape: Shape, batch: Path, threads: int) -> Iterator[Callable[[], o
 def peak_rss_mb(shape: Shape, path: Path, threads: int) -> float:
     """Megabytes that training with MFR takes beyond the imported libraries; in a process of its own."""
     limit_threads(threads)
-    before = _highest_rss_kb()
+    before = highest_rss_kb()
     with Vectors(path) as vectors:
         trainer = Trainer(vectors, shape.train, MFR, 0, resolve_device("auto"))
         with closing(trainer.batches(0)) as batches:
             for x in islice(batches, MEMORY_STEPS):
                 trainer.step(x.to(trainer.device))
         trainer.save(Saving(path.with_name("checkpoint.safetensors"), "benchmark", every_s=0))
-    return (_highest_rss_kb() - before) / 1024
-
-
-def _highest_rss_kb() -> int:
-    # Unlike getrusage's, this is not the parent's at first.
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+    return (highest_rss_kb() - before) / 1024
 
 
 def main() -> None:
@@ -214,11 +199,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     figures = measure(arguments.shape, arguments.rounds, arguments.threads)
-    if arguments.json:
-        print(json.dumps(figures.model_dump(), indent=2))
-    else:
-        for name, value in figures:
-            print(f"{name:24}{value:.3g}" if isinstance(value, float) else f"{name:24}{value}")
+    show(figures, arguments.json)
 
 
 if __name__ == "__main__":

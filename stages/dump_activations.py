@@ -18,7 +18,7 @@ from mfr.activations import Blocks, Capture, Float16OverflowError
 from mfr.devices import limit_threads, resolve_device
 from mfr.errors import UserError
 from mfr.interruption import Interrupted, Interruption
-from mfr.language_model import activation_size, load, load_tokenizer, model_manifest
+from mfr.language_model import ModelManifest, activation_size, load, load_tokenizer, model_manifest
 from mfr.params import DumpActivations, Execution, Params, Text
 from mfr.parts import Parts
 from mfr.progress import Ticker
@@ -39,42 +39,30 @@ def run(model: Path, text: Text, dump: DumpActivations, execution: Execution, tr
     """
     limit_threads(execution.threads)
     tokenizer, bridge = load_tokenizer(model), load(model, resolve_device(execution.device))
-    size = activation_size(bridge, dump.hook)
-    job = Job(tokenizer, bridge, text, dump, left_out_tokens(tokenizer, dump.left_out))
-    origin = {
-        "parameters": json.dumps({"text": text.model_dump(), "dump_activations": dump.model_dump()}),
-        "model": model_manifest(model).model_dump_json(),
-        "hook": dump.hook,
-        "left_out_tokens": json.dumps(job.left_out),
-    }
-    with writing(train, heldout) as [train_part, heldout_part], Interruption():
-        parts = Parts(paths.parts("dump_activations"), job_key(origin))
-        try:
-            dtype, blocks = captured(job, parts, execution)
-        except Interrupted as interrupted:
-            message = f"{interrupted}: finished blocks are kept; run again to go on"
-            raise Interrupted(message, interrupted.number) from None
-        columns = {"vectors": ((size,), dtype)} | {name: ((), "int32") for name in ("token_ids", "position", "sequence")}
-        if dtype != dump.dtype:
-            origin["dtype"] = f"{dtype}, because a value overflows {dump.dtype}"
-        outputs: dict[Split, Path] = {"train": train_part, "heldout": heldout_part}
-        for split, part in outputs.items():
-            with VectorWriter(part, "language_model", columns) as writer:
-                for name, value in origin.items():
-                    writer.describe(name, value)
-                write_vectors(writer, blocks[split], job.rows(split))
-    parts.delete()
+    activation_size(bridge, dump.hook)
+    left_out = left_out_tokens(tokenizer, dump.left_out)
+    write(Job(model_manifest(model), tokenizer, bridge, text, dump, left_out), execution, train, heldout)
 
 
 @dataclass
 class Job:
     """A model and what it reads; positions of the tokens `left_out` give no vector, as `is_kept` says."""
 
+    manifest: ModelManifest
     tokenizer: PreTrainedTokenizerBase
     bridge: TransformerBridge
     text: Text
     dump: DumpActivations
     left_out: list[int]
+
+    def origin(self) -> dict[str, str]:
+        """All that is needed to make the vectors again."""
+        return {
+            "parameters": json.dumps({"text": self.text.model_dump(), "dump_activations": self.dump.model_dump()}),
+            "model": self.manifest.model_dump_json(),
+            "hook": self.dump.hook,
+            "left_out_tokens": json.dumps(self.left_out),
+        }
 
     def rows(self, split: Split) -> int:
         """The number of vectors that are wanted."""
@@ -92,6 +80,24 @@ class Job:
             f"dump_activations.{split}_tokens = {self.rows(split)}, but the {split} documents of {self.text.text} hold only "
             f"{rows} tokens: ask for fewer, or give more text"
         )
+
+
+def write(job: Job, execution: Execution, train: Path, heldout: Path) -> None:
+    """Write both files; what is done before waits in scratch.
+
+    Raises `UserError` for a text that is too short, and `Interrupted` after SIGTERM or SIGINT.
+    """
+    splits: dict[Split, Path] = {"train": train, "heldout": heldout}
+    with writing(train, heldout) as outputs, Interruption():
+        parts = Parts(paths.parts("dump_activations"), job_key(job.origin()))
+        try:
+            dtype, blocks = captured(job, parts, execution)
+            for split, output in zip(splits, outputs, strict=True):
+                write_file(output, job, split, dtype, blocks[split])
+        except Interrupted as interrupted:
+            message = f"{interrupted}: finished blocks are kept; run again to go on"
+            raise Interrupted(message, interrupted.number) from None
+    parts.delete()
 
 
 def captured(job: Job, parts: Parts, execution: Execution) -> tuple[str, dict[Split, Blocks]]:
@@ -120,20 +126,27 @@ def _tell(ticker: Ticker, split: Split, wanted: int, rows: int) -> None:
     ticker(f"dump_activations: {min(rows, wanted)} of {wanted} {split} vectors")
 
 
-def write_vectors(writer: VectorWriter, blocks: Blocks, rows: int) -> None:
-    """Append the first `rows` vectors, and attach the whole sequences (S, T) that they come from."""
+def write_file(path: Path, job: Job, split: Split, dtype: str, blocks: Blocks) -> None:
+    """Write one file: the vectors that are wanted, and the whole sequences (S, T) that they come from."""
+    size = next(blocks.batches())[1].shape[1]
+    columns = {"vectors": ((size,), dtype)} | {name: ((), "int32") for name in ("token_ids", "position", "sequence")}
     tokens: list[np.ndarray] = []
-    for batch, vectors in blocks.batches():
-        keep = rows - writer.rows
-        sequence, position = blocks.capture.kept(batch).nonzero()
-        writer.append(
-            vectors=vectors[:keep],
-            token_ids=batch[sequence, position][:keep],
-            position=position.astype(np.int32)[:keep],
-            sequence=(sequence + len(tokens)).astype(np.int32)[:keep],
-        )
-        tokens += list(batch)
-    writer.attach("tokens", np.array(tokens))
+    with VectorWriter(path, "language_model", columns) as writer:
+        for name, value in job.origin().items():
+            writer.describe(name, value)
+        if dtype != job.dump.dtype:
+            writer.describe("dtype", f"{dtype}, because a value overflows {job.dump.dtype}")
+        for batch, vectors in blocks.batches():
+            keep = job.rows(split) - writer.rows
+            sequence, position = blocks.capture.kept(batch).nonzero()
+            writer.append(
+                vectors=vectors[:keep],
+                token_ids=batch[sequence, position][:keep],
+                position=position.astype(np.int32)[:keep],
+                sequence=(sequence + len(tokens)).astype(np.int32)[:keep],
+            )
+            tokens += list(batch)
+        writer.attach("tokens", np.array(tokens))
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:

@@ -1,0 +1,140 @@
+"""What dumping activations costs, against a bare hook on the same Hugging Face model, in one interleaved run.
+
+The model has GPT-2 Small's shape and random weights. Every round dumps some tokens, from text in a file to vectors in files,
+and then runs the same batches with a hook that keeps nothing and stops the model after its first MLP. Loading is not timed.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from contextlib import chdir, suppress
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from pydantic import BaseModel
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from benchmarks.figures import highest_rss_kb, seconds, show
+from mfr.devices import limit_threads
+from mfr.language_model import activation_size, load, load_tokenizer, model_manifest
+from mfr.params import DumpActivations, Execution, PrepareModel, Text
+from mfr.small_gpt2 import train_tokenizer
+from mfr.text import documents
+from stages import dump_activations, prepare_model
+from stages.dump_activations import Job
+
+GPT2_SMALL = GPT2Config()
+DUMP = DumpActivations(train_tokens=32_000, heldout_tokens=127, batch=32)
+VOCABULARY = 4096
+DOCUMENTS, CHARACTERS = 600, 4000
+CPU = torch.device("cpu")
+
+
+class Figures(BaseModel):
+    """Tokens a second, and their ratio: medians over rounds.
+
+    peak_rss_mb is what a dump takes beyond the imported libraries, the model of model_mb included.
+    """
+
+    threads: int
+    rounds: int
+    tokens: int
+    dump_over_hook: float
+    peak_rss_mb: float
+    model_mb: float
+    dump_tokens_per_s: float
+    hook_tokens_per_s: float
+
+
+class Stop(Exception):  # noqa: N818
+    """The hook was reached."""
+
+
+def measure(config: GPT2Config, dump: DumpActivations, rounds: int, threads: int) -> Figures:
+    """Time a model of one shape, in a temporary folder."""
+    execution = Execution(device="cpu", threads=threads)
+    limit_threads(threads)
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        text = _prepare(config, execution)
+        peak = get_context("spawn").Pool(1).apply(peak_rss_mb, (text, dump, execution))
+        bridge, plain = load(Path("model"), CPU), GPT2LMHeadModel.from_pretrained("folder").eval()
+        job = Job(model_manifest(Path("model")), load_tokenizer(Path("model")), bridge, text, dump, [])
+        activation_size(bridge, dump.hook)
+        times: dict[str, list[float]] = {"dump": [], "hook": []}
+        for round_ in range(rounds):
+            files = Path("train.h5"), Path("heldout.h5")
+            times["dump"].append(seconds(partial(dump_activations.write, job, execution, *files), CPU))
+            batches = [batch for path in files for batch in _tokens(path).split(dump.batch)]
+            times["hook"].append(seconds(partial(_hook, plain, batches), CPU))
+            print(f"round {round_ + 1} of {rounds}", file=sys.stderr, flush=True)
+        tokens = sum(batch.numel() for batch in batches)
+    rates = {name: tokens / float(np.median(seconds)) for name, seconds in times.items()}
+    return Figures(
+        threads=threads,
+        rounds=rounds,
+        tokens=tokens,
+        dump_over_hook=rates["dump"] / rates["hook"],
+        peak_rss_mb=peak,
+        model_mb=sum(parameter.nbytes for parameter in plain.parameters()) / 2**20,
+        dump_tokens_per_s=rates["dump"],
+        hook_tokens_per_s=rates["hook"],
+    )
+
+
+def peak_rss_mb(text: Text, dump: DumpActivations, execution: Execution) -> float:
+    """Megabytes that the whole stage takes beyond the imported libraries, the model included; in a process of its own."""
+    before = highest_rss_kb()
+    dump_activations.run(Path("model"), text, dump, execution, Path("train.h5"), Path("heldout.h5"))
+    return (highest_rss_kb() - before) / 1024
+
+
+def _prepare(config: GPT2Config, execution: Execution) -> Text:
+    """Save the model to `folder` with a tokenizer, pin it in `model`, and write texts of installed packages to a file."""
+    texts = list(islice(documents(Text(), "train"), DOCUMENTS))
+    text = Text(text="texts.jsonl")
+    pieces = [each[start : start + CHARACTERS] for each in texts for start in range(0, len(each), CHARACTERS)]
+    Path(text.text).write_text("".join(json.dumps({"text": piece}) + "\n" for piece in pieces))
+    train_tokenizer(texts, VOCABULARY).save_pretrained("folder")
+    torch.manual_seed(0)
+    GPT2LMHeadModel(config).save_pretrained("folder")
+    prepare_model.run(PrepareModel(model="folder"), text, execution, Path("model"))
+    return text
+
+
+def _tokens(path: Path) -> torch.Tensor:
+    with h5py.File(path) as file:
+        return torch.from_numpy(file["tokens"][:]).long()
+
+
+def _hook(plain: GPT2LMHeadModel, batches: list[torch.Tensor]) -> None:
+    def stop(*_: object) -> None:
+        raise Stop
+
+    handle = plain.transformer.h[0].mlp.register_forward_hook(stop)
+    for tokens in batches:
+        with torch.no_grad(), suppress(Stop):
+            plain(tokens)
+    handle.remove()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dump", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    # The tokenizer has threads of its own.
+    os.environ["RAYON_NUM_THREADS"] = str(arguments.threads)
+    show(measure(GPT2_SMALL, DUMP, arguments.rounds, arguments.threads), arguments.json)
+
+
+if __name__ == "__main__":
+    main()
