@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mfr.language_model import ModelManifest, capture, cross_entropies, load, weights_sha256
+from mfr.language_model import ModelManifest, capture, load, weights_sha256
 from mfr.params import DumpActivations, Execution, PrepareModel, Text
+from mfr.splice import damages
 from stages import dump_activations, prepare_model
 from tests.models import CONTEXT, MODELS, save
 
@@ -84,5 +85,6 @@ def test_heads_are_captured_side_by_side_and_spliced(pinned) -> None:
     model.run_with_hooks(tokens, fwd_hooks=[(hook, lambda z, hook: seen.append(z))])
     assert seen[0].dim() == 4 and torch.equal(heads, seen[0].flatten(2))
     replaced = torch.ones(tokens.shape, dtype=torch.bool)
-    losses = cross_entropies(model, tokens, replaced, hook, torch.zeros(heads.shape[2]), [lambda x: x, torch.zeros_like])
-    assert losses.spliced == [losses.intact, losses.zero] and losses.zero != losses.intact
+    damage = damages(model, tokens, replaced, hook, torch.zeros(heads.shape[2]), [lambda x: x, torch.zeros_like])
+    intact, zeros = (each.cross_entropy for each in damage.spliced)
+    assert (intact, zeros) == (pytest.approx(damage.intact), damage.zero.cross_entropy) and zeros != intact
