@@ -182,9 +182,11 @@ def _logarithmic(panel: Axes) -> None:
     panel.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if high < 10 * low else NullFormatter())
 
 
-def panels(count: int, width: float = 3.2, share_y: bool = False, height: float = 3.4) -> tuple[Figure, Sequence[Axes]]:
-    """An empty figure with so many panels, in even rows."""
-    rows = -(-count // PANELS_A_ROW)
+def panels(
+    count: int, width: float = 3.2, height: float = 3.4, a_row: int = PANELS_A_ROW, share_y: bool = False
+) -> tuple[Figure, Sequence[Axes]]:
+    """An empty figure with so many panels, in even rows of at most `a_row`; a panel's width and height in inches."""
+    rows = -(-count // a_row)
     columns = -(-count // rows)
     # The Figure class alone needs no display and keeps no global list of figures.
     figure = Figure(figsize=(width * columns + 1.2 * (count == 1), height * rows), layout="constrained", dpi=DOTS_PER_INCH)

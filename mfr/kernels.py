@@ -30,6 +30,7 @@ def loss_and_gradients(
     precision: Precision,
     d_W: torch.Tensor,
     d_b: torch.Tensor,
+    target: torch.Tensor | None = None,
 ) -> Step:
     """`mfr.sae.loss_and_gradients` for tensors on the CPU."""
     rows, hidden = len(x), len(W)
@@ -37,13 +38,14 @@ def loss_and_gradients(
     a, d_values = torch.empty(rows, k), torch.empty(rows, k)
     indices = torch.empty(rows, k, dtype=torch.int32)
     losses = torch.empty(rows)
+    target = x if target is None else target
     buffer = torch.empty(min(rows, ENCODED_ROWS), hidden)
     for start in range(0, rows, ENCODED_ROWS):
         block = slice(start, start + ENCODED_ROWS)
         pre = preactivations(x[block], W, b, precision, out=buffer[: len(x[block])])
         written = [part[block] for part in (g, a, d_values, indices, losses)]
         settings = (activation == "topk_relu", 2 / x.numel())
-        side_by_side(_forward, even_bounds(len(pre)), *_arrays(pre, x[block], W, norm), *settings, *_arrays(*written))
+        side_by_side(_forward, even_bounds(len(pre)), *_arrays(pre, target[block], W, norm), *settings, *_arrays(*written))
 
     most_blocks = max(1, rows * k // (BLOCK_PAIRS * hidden))
     block_rows = -(-rows // min(most_blocks, -(-2 * x.nbytes // BLOCK_BYTES)))
@@ -152,9 +154,9 @@ def _dots(g, W, latents, out):
 
 
 @njit(cache=True, fastmath=REORDER, nogil=True)
-def _forward(first, last, pre, x, W, norm, relu, scale, g, a, d_values, indices, losses):
+def _forward(first, last, pre, target, W, norm, relu, scale, g, a, d_values, indices, losses):
     """Rows first to last: coefficients a, active latents, squared error, g = ∂loss/∂x̂ and ∂loss/∂v."""
-    (k, d), h = (a.shape[1], x.shape[1]), len(W)
+    (k, d), h = (a.shape[1], target.shape[1]), len(W)
     scale, zero = np.float32(scale), np.float32(0)
     maxima = np.empty(0 if h <= WHOLE else min(h, max(GROUPS, 4 * k)), np.float32)
     candidates, near = np.empty(h + 1, np.int32), np.empty(h + 1, np.float32)
@@ -166,7 +168,7 @@ def _forward(first, last, pre, x, W, norm, relu, scale, g, a, d_values, indices,
                 values[j] = max(values[j], zero)
             a[r, j] = values[j] / norm[indices[r, j]]
         for i in range(d):
-            g[r, i] = -x[r, i]
+            g[r, i] = -target[r, i]
         add_rows(g[r], W, indices[r], a[r])
         square = zero
         for i in range(d):

@@ -32,6 +32,11 @@ class Train(Section):
         description="Number format of the product x Wᵀ in training, its largest cost; the rest stays float32. `tf32` has an "
         "effect on a GPU alone, where it also rounds the products of matchings.",
     )
+    noise_db: float | None = Field(
+        None,
+        description="White noise that is added to what the SAEs see, at this signal-to-noise ratio of each vector in dB; their "
+        "reconstructions are held against the vectors without it. `null` adds none.",
+    )
     log_every: Positive = Field(
         20, description="Steps between two rows of the learning curves; the first 100 have one every 5."
     )
@@ -130,12 +135,13 @@ class Method(Section):
     steps: Positive | None = Field(
         None, description="In place of train.steps: to give a method the time that another needs for its steps."
     )
+    noise_db: float | None = Field(None, description="In place of train.noise_db.")
     schedule: Literal["constant", "linear"] = Field(
         "constant", description="`linear` lowers the learning rate to 0 over the steps of training."
     )
     versus: Name = Field("baseline", description="The method that this one's change is measured against.")
 
     def applied_to(self, train: Train) -> Train:
-        """The settings of training, with this method's own learning rate, inputs and steps."""
-        own = {"learning_rate": self.learning_rate, "inputs": self.inputs, "steps": self.steps}
+        """The settings of training, with this method's own learning rate, inputs, steps and noise."""
+        own = {"learning_rate": self.learning_rate, "inputs": self.inputs, "steps": self.steps, "noise_db": self.noise_db}
         return train.model_copy(update={name: value for name, value in own.items() if value is not None})

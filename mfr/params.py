@@ -139,6 +139,14 @@ class EvaluateLanguageModel(Section):
     sequences: Positive = Field(100, description="Held-out sequences for the cross-entropies.")
 
 
+class Denoise(Section):
+    """What noise is added to held-out windows, to measure how much of it an SAE takes away."""
+
+    windows: Positive = Field(100, description="Held-out windows to which each kind of noise is added, or all if fewer.")
+    line_hz: PositiveFloat = Field(50.0, description="Frequency of the mains, added after the band-pass, in Hz.")
+    seed: Seed = Field(0, description="Seed of the windows and of the noise.")
+
+
 class SourceSection(Section):
     """What all sources share."""
 
@@ -187,6 +195,16 @@ class Eeg(SourceSection):
 
     prepare_recordings: PrepareRecordings
     preprocess_eeg: PreprocessEeg
+    denoise: Denoise
+
+    @model_validator(mode="after")
+    def _line_is_sampled(self) -> "Eeg":
+        if self.denoise.line_hz >= self.preprocess_eeg.rate_hz / 2:
+            raise ValueError(
+                f"denoise.line_hz = {self.denoise.line_hz} must lie below half of "
+                f"preprocess_eeg.rate_hz = {self.preprocess_eeg.rate_hz}, or no window could hold it"
+            )
+        return self
 
 
 class Execution(Section):

@@ -56,6 +56,11 @@ def description(source: str, method: str, seed: str | int) -> Path:
     return descriptions(source) / method / str(seed) / "features.parquet"
 
 
+def denoising(method: str, seed: str | int) -> Path:
+    """How well one ensemble trained on EEG takes noise away."""
+    return Path(f"runs/eeg/{method}/{seed}/denoising.csv")
+
+
 def checkpoint(source: str, method: str, seed: str | int) -> Path:
     """Where an ensemble in training is saved; not an output."""
     return SCRATCH / "checkpoints" / f"{source}-{method}-{seed}.safetensors"

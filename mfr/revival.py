@@ -10,19 +10,26 @@ from mfr.sae import encode
 
 
 def auxk_gradients(
-    x: torch.Tensor, error: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, weight: float
+    x: torch.Tensor,
+    error: torch.Tensor,
+    W: torch.Tensor,
+    b: torch.Tensor,
+    k: int,
+    weight: float,
+    target: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients of AuxK with respect to dead latents W (m, d), b (m) alone; zero where they are not finite.
 
     The loss is weight · mean squared error of ê · var(x) / var(e), with e = x − x̂ the `error` (B, d), and ê its reconstruction
     by the `k` dead latents that are largest on x, without negative ones (Gao et al., 2024, and openai/sparse_autoencoder).
-    There both losses are relative to the variance of their targets; var(x) makes this one fit a plain mean squared error.
+    There both losses are relative to the variance of their targets; var(x) makes this one fit a plain mean squared error. Of
+    noisy x, the `target` (B, d) stands for x in the error and in var(x).
     """
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
     values, indices = encode(x, W, b, min(k, len(W)), "topk_relu")
     # Not `decode`: the gradient of the norms that it looks up is a sum in no fixed order.
     reconstruction = embedding_bag(indices, normalize(W, dim=1), per_sample_weights=values, mode="sum")
-    scale = weight * _variance(x) / _variance(error)
+    scale = weight * _variance(x if target is None else target) / _variance(error)
     d_W, d_b = torch.autograd.grad(scale * (reconstruction - error).square().mean(), [W, b])
     return d_W.nan_to_num(0, 0, 0), d_b.nan_to_num(0, 0, 0)
 

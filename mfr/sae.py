@@ -114,16 +114,18 @@ def loss_and_gradients(
     precision: Precision,
     d_W: torch.Tensor,
     d_b: torch.Tensor,
+    target: torch.Tensor | None = None,
 ) -> Step:
     """Mean squared error per element of one SAE on x; its gradient overwrites d_W (h, d) and d_b (h).
 
+    Where x is noisy, `target` (B, d) stands for x in the loss: its error is x̂ − target.
     See the module's formulas. This runs on any device and waits for none; `mfr.kernels` does the same faster on a CPU.
     """
     norm = W.norm(dim=1)
     values, indices = top(preactivations(x, W, b, precision), k, activation)
     active_norm = norm[indices]
     a = values / active_norm
-    residual = embedding_bag(indices, W, per_sample_weights=a, mode="sum") - x
+    residual = embedding_bag(indices, W, per_sample_weights=a, mode="sum") - (x if target is None else target)
     g = residual * (2 / residual.numel())
     p = products(g, W, torch.arange(0, indices.numel() + 1, k, device=x.device), indices.flatten()).view_as(a)
     d_values = p / active_norm

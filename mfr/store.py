@@ -173,6 +173,10 @@ class Vectors:
         """A fact that `VectorWriter.describe` stored."""
         return str(self.file.attrs[name])
 
+    def column(self, name: str, rows: slice | np.ndarray) -> np.ndarray:
+        """A column's values at some rows, whose numbers rise."""
+        return self.file[name][rows]
+
     def attached(self, name: str) -> np.ndarray:
         """An array that `VectorWriter.attach` stored."""
         return self.file[name][:]

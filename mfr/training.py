@@ -17,6 +17,7 @@ from mfr.errors import UserError
 from mfr.interruption import Interrupted, Interruption
 from mfr.method import Method, Train
 from mfr.mutual import Match, alpha, links, match, unevenness, warmup
+from mfr.noisy import with_white_noise
 from mfr.prefetch import prefetched
 from mfr.progress import Ticker
 from mfr.revival import auxk_gradients, transplants
@@ -114,8 +115,9 @@ class Trainer:
     def step(self, x: torch.Tensor) -> None:
         """One step on the batch x (B, d)."""
         settings = self.settings
+        seen = with_white_noise(x, settings.noise_db, self.seed, self.progress.step)
         parts = [
-            self.loss_and_gradients(x, W, b, k, settings.activation, settings.precision, W.grad, b.grad)
+            self.loss_and_gradients(seen, W, b, k, settings.activation, settings.precision, W.grad, b.grad, target=x)
             for (W, b), k in zip(self.parameters, self.saes.k, strict=True)
         ]
         losses = torch.stack([part.loss for part in parts])
@@ -124,7 +126,7 @@ class Trainer:
         with self.interruption.deferred():
             self._set_matches(matches)
             self._pull_together(losses)
-            self._teach_dead(x, parts)
+            self._teach_dead(seen, x, parts)
             self._set_learning_rate()
             self.optimizer.step()
             counts = torch.stack([part.counts for part in parts])
@@ -162,7 +164,7 @@ class Trainer:
             weights *= (self.idle >= settings.dead_after) == (settings.latents == "dead")
         self.penalty = self.pull(self.saes.W, self.links, weights, self.d_W)
 
-    def _teach_dead(self, x: torch.Tensor, parts: list[Step]) -> None:
+    def _teach_dead(self, seen: torch.Tensor, x: torch.Tensor, parts: list[Step]) -> None:
         settings = self.method.auxk
         if settings is None:
             return
@@ -170,9 +172,8 @@ class Trainer:
             (dead,) = torch.nonzero(idle >= settings.dead_after, as_tuple=True)
             if len(dead):
                 error = part.g * (-x.numel() / 2)
-                d_W, d_b = auxk_gradients(
-                    x, error, W[dead], b[dead], k if settings.k == "same" else settings.k, settings.weight
-                )
+                k_aux = k if settings.k == "same" else settings.k
+                d_W, d_b = auxk_gradients(seen, error, W[dead], b[dead], k_aux, settings.weight, target=x)
                 W.grad[dead] += d_W
                 b.grad[dead] += d_b
 

@@ -4,7 +4,6 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 
@@ -12,6 +11,7 @@ from mfr import figures, paths
 from mfr.claims import claims
 from mfr.comparison import contests, long_table, mean_curves, metrics_tree, summarise
 from mfr.consistency import between_seeds, consistency, consistency_tree
+from mfr.denoising_table import denoising_tree
 from mfr.devices import limit_threads
 from mfr.method import Method
 from mfr.metrics import Evaluation
@@ -19,6 +19,7 @@ from mfr.params import Params, SourceSection, Synthetic
 from mfr.sae_file import read_saes
 from stages import eeg_results, language_model_results
 from stages.common import call, stage_parser, writing
+from stages.eeg_results import EegFiles
 from stages.runs import Run, labelled, write_table
 
 PLACES = (paths.saes, paths.saes_card, paths.evaluation, paths.features, paths.curves)
@@ -26,8 +27,8 @@ TRUTH_MEASURES = {"truth_mmcs": "MMCS to the truth", "recovered_90": "true featu
 LATENT_COLUMNS = ["across_max", "across_hungarian", "truth_max", "truth_hungarian", "frequency", "between"]
 
 
-def run(section: SourceSection, source: str, runs: list[Run], recordings: Path | None = None) -> None:
-    """Write the metrics, tables and figures of one source; `recordings` is the table of preprocess_eeg, for EEG."""
+def run(section: SourceSection, source: str, runs: list[Run], eeg: EegFiles | None = None) -> None:
+    """Write the metrics, tables and figures of one source, which has `eeg` if that is EEG."""
     evaluations = [Evaluation.model_validate_json(run.evaluation.read_text()) for run in runs]
     table = long_table(evaluations)
     summary = summarise(table, section.methods)
@@ -37,7 +38,7 @@ def run(section: SourceSection, source: str, runs: list[Run], recordings: Path |
     outputs = [paths.metrics(source), *(paths.result(source, name) for name in result_names(source))]
     with writing(*outputs) as [metrics_part, *parts]:
         part = dict(zip(result_names(source), parts))
-        metrics_part.write_text(json.dumps(_metrics(evaluations, summary, alike, recordings), indent=2) + "\n")
+        metrics_part.write_text(json.dumps(_metrics(evaluations, summary, alike, runs, eeg), indent=2) + "\n")
         write_table(summary, part["summary.csv"])
         write_table(contests(table, rivals(section.methods)), part["contests.csv"])
         write_table(alike[["method", *alike.columns.drop("method")]], part["consistency.csv"])
@@ -56,8 +57,8 @@ def run(section: SourceSection, source: str, runs: list[Run], recordings: Path |
             figures.over_steps(curves, TRUTH_MEASURES).savefig(part["truth.png"])
         if source == "language_model":
             language_model_results.write(part, table, summary, section.methods)
-        if recordings is not None:
-            eeg_results.write(part, runs, evaluations, (table, summary), section.methods, recordings)
+        if eeg is not None:
+            eeg_results.write(part, runs, evaluations, (table, summary), section.methods, eeg)
 
 
 def result_names(source: str) -> list[str]:
@@ -88,7 +89,7 @@ def _across_runs(runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _metrics(
-    evaluations: list[Evaluation], summary: pd.DataFrame, alike: pd.DataFrame, recordings: Path | None
+    evaluations: list[Evaluation], summary: pd.DataFrame, alike: pd.DataFrame, runs: list[Run], eeg: EegFiles | None
 ) -> dict[str, object]:
     tree: dict[str, object] = {
         "seeds": len({evaluation.seed for evaluation in evaluations}),
@@ -96,8 +97,9 @@ def _metrics(
     }
     if evaluations[0].model is not None:
         tree["cross_entropy"] = evaluations[0].model.model_dump()
-    if recordings is not None:
-        tree["recordings"] = eeg_results.recordings_tree(recordings)
+    if eeg is not None:
+        tree["recordings"] = eeg_results.recordings_tree(eeg.recordings)
+        tree["denoising"] = denoising_tree(eeg_results.gathered(runs, eeg))
     return tree | {"methods": metrics_tree(summary), "consistency": consistency_tree(alike)}
 
 
@@ -109,7 +111,9 @@ def _stage(arguments: argparse.Namespace, params: Params) -> None:
         for method in params.source(source).methods
         for seed in params.seeds
     ]
-    run(params.source(source), source, runs, paths.RECORDINGS_TABLE if source == "eeg" else None)
+    denoising = [paths.denoising(run.method, run.seed) for run in runs]
+    eeg = EegFiles(paths.RECORDINGS_TABLE, paths.vectors("eeg", "heldout"), denoising)
+    run(params.source(source), source, runs, eeg if source == "eeg" else None)
 
 
 def main(argv: list[str] | None = None) -> int:

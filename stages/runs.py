@@ -8,7 +8,7 @@ import pandas as pd
 
 @dataclass
 class Run:
-    """One method and seed, by the files that its stages left; `denoising` is EEG's alone."""
+    """One method and seed, by the files that its stages left."""
 
     method: str
     seed: int
@@ -17,7 +17,6 @@ class Run:
     evaluation: Path
     features: Path
     curves: Path
-    denoising: Path | None = None
 
 
 def write_table(table: pd.DataFrame, path: Path, digits: int = 6) -> None:

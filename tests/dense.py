@@ -16,9 +16,11 @@ def dense_reconstruction(x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: i
     return z @ (W / W.norm(dim=1, keepdim=True))
 
 
-def dense_loss(x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, relu: bool = False) -> torch.Tensor:
-    """Mean squared error per element."""
-    return ((dense_reconstruction(x, W, b, k, relu) - x) ** 2).mean()
+def dense_loss(
+    x: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, relu: bool = False, target: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean squared error per element, of x or of another target."""
+    return ((dense_reconstruction(x, W, b, k, relu) - (x if target is None else target)) ** 2).mean()
 
 
 def dense_auxk(x: torch.Tensor, error: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, weight: float) -> torch.Tensor:

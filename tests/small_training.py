@@ -15,6 +15,7 @@ METHODS = {
     "baseline": Method(),
     "mfr": Method(penalty=PENALTY),
     "both": Method(penalty=PENALTY, reinitialise=REINIT),
+    "noisy": Method(noise_db=5.0, auxk=AUXK),
     "revived": Method(auxk=AUXK, transplant=Transplant(every=3, most=1, dead_after=2), schedule="linear", learning_rate=0.02),
 }
 DYING = {"hidden": 96, "k": [1, 2], "batch": 16}  # settings with which latents die within the steps of a test

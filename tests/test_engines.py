@@ -27,14 +27,14 @@ def change_weight(folder: Path, old: str, new: str) -> None:
 def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = clone(tmp_path_factory.mktemp("snakemake"))
     commands = snakemake(folder)
-    assert len(commands) == 27
+    assert len(commands) == 29
     return folder
 
 
 @pytest.fixture(scope="module")
 def by_dvc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = clone(tmp_path_factory.mktemp("dvc"))
-    assert len(dvc_repro(folder)) == 27
+    assert len(dvc_repro(folder)) == 29
     return folder
 
 

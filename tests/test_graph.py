@@ -14,7 +14,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_both_engines_describe_the_same_jobs(project: Path) -> None:
     jobs = snakemake_jobs()
-    assert len(jobs) == 5 + 7 + 7 + 2 + 3 + 3
+    assert len(jobs) == 5 + 7 + 7 + 2 + 2 + 3 + 3
     assert drift(jobs, dvc_jobs()) == []
 
 

@@ -23,6 +23,12 @@ def test_auxk_gradients_equal_dense_autograd(k: int) -> None:
         assert torch.allclose(gradient.double(), right, rtol=1e-4, atol=1e-7)
 
 
+def test_auxk_of_a_noisy_input_is_relative_to_the_clean_one() -> None:
+    x, error, W, b = vectors(20, 6, 9)
+    plain, noisy = auxk_gradients(x, error, W, b, 3, 0.25), auxk_gradients(x, error, W, b, 3, 0.25, target=x / 3)
+    assert all(torch.allclose(gradient, 9 * other) for gradient, other in zip(plain, noisy, strict=True))
+
+
 def test_auxk_is_the_same_whatever_the_threads_do() -> None:
     x, error, W, b = vectors(1500, 16, 40)
     threads = torch.get_num_threads()

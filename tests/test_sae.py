@@ -38,6 +38,27 @@ def test_gradients_equal_dense_autograd(step, activation: str, h: int, d: int, k
 
 
 @pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("activation", ["topk", "topk_relu"])
+@pytest.mark.parametrize(("h", "d", "k", "B"), [(48, 16, 5, 64), (20, 7, 19, 3), (1500, 30, 40, 3000)])
+def test_gradients_of_a_noisy_input_with_clean_target_equal_dense_autograd(
+    step, activation: str, h: int, d: int, k: int, B: int
+) -> None:
+    W, b = weights(h, d)
+    clean, noise = torch.randn(2, B, d, generator=torch.Generator().manual_seed(4))
+    noisy = clean + 0.7 * noise
+    W_dense, b_dense = W.clone().requires_grad_(), b.clone().requires_grad_()
+    expected = dense_loss(noisy, W_dense, b_dense, k, relu=activation == "topk_relu", target=clean)
+    expected.backward()
+
+    d_W, d_b = torch.full_like(W, 7), torch.full_like(b, 7)
+    ours = step(noisy, W, b, k, activation, "float32", d_W, d_b, target=clean)
+
+    assert ours.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert (d_W - W_dense.grad).norm() < 1e-5 * W_dense.grad.norm()
+    assert (d_b - b_dense.grad).norm() < 1e-5 * b_dense.grad.norm()
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_ties_give_the_gradient_of_the_chosen_latents(step) -> None:
     W, b = torch.eye(4)[[0, 1, 2, 2, 3]] * 2, torch.zeros(5)
     d_W, d_b = torch.ones_like(W), torch.ones_like(b)

@@ -61,7 +61,8 @@ def checked(config: dict) -> Params:
 def runs_of(source: str, config: dict) -> dict[str, list[Path]]:
     """What compare and describe read of every method and seed of a source."""
     runs = _runs(source, config)
-    return {
+    own = {"denoising": [paths.denoising(method, seed) for _, method, seed in runs]} if source == "eeg" else {}
+    return own | {
         "saes": [paths.saes(*run) for run in runs],
         "cards": [paths.saes_card(*run) for run in runs],
         "evaluations": [paths.evaluation(*run) for run in runs],

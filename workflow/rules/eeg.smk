@@ -42,10 +42,36 @@ rule preprocess_eeg:
         "python -m stages.preprocess_eeg > {log} 2>&1"
 
 
+rule denoise:
+    input:
+        saes=paths.saes("eeg", "{method}", "{seed}"),
+        card=paths.saes_card("eeg", "{method}", "{seed}"),
+        train=paths.vectors("eeg", "train"),
+        heldout=paths.vectors("eeg", "heldout"),
+        code=code_of("stages.denoise"),
+    output:
+        denoising=paths.denoising("{method}", "{seed}"),
+    log:
+        "logs/eeg/{method}/{seed}/denoise.log",
+    benchmark:
+        "logs/eeg/{method}/{seed}/denoise.tsv"
+    conda:
+        "../envs/mfr.yaml"
+    threads: experiment.execution.threads
+    resources:
+        gpu=1,
+        mem_mb=4000,
+    params:
+        declared=declared(config, "eeg.denoise"),
+    shell:
+        "python -m stages.denoise --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+
+
 rule compare_eeg:
     input:
         **runs_of("eeg", config),
         recordings=paths.RECORDINGS_TABLE,
+        heldout=paths.vectors("eeg", "heldout"),
         code=code_of("stages.compare"),
     output:
         metrics=paths.metrics("eeg"),
@@ -58,6 +84,7 @@ rule compare_eeg:
                 "learning_curves",
                 "table3",
                 "claims",
+                "denoising",
             )
         ],
         recordings_table=paths.result("eeg", "recordings.csv"),
@@ -79,6 +106,31 @@ rule compare_eeg:
         decoder_distances=report(
             paths.result("eeg", "decoder_distances.png"),
             caption="../report/decoder_distances.rst",
+            category="eeg",
+        ),
+        denoising=report(
+            paths.result("eeg", "denoising.png"),
+            caption="../report/denoising.rst",
+            category="eeg",
+        ),
+        traces=report(
+            paths.result("eeg", "traces.png"),
+            caption="../report/traces.rst",
+            category="eeg",
+        ),
+        spectra=report(
+            paths.result("eeg", "spectra.png"),
+            caption="../report/spectra.rst",
+            category="eeg",
+        ),
+        patterns=report(
+            paths.result("eeg", "patterns.png"),
+            caption="../report/patterns.rst",
+            category="eeg",
+        ),
+        scalps=report(
+            paths.result("eeg", "scalps.png"),
+            caption="../report/scalps.rst",
             category="eeg",
         ),
     log:

@@ -1,0 +1,106 @@
+"""Add noise to held-out EEG windows and measure how much of it one trained ensemble takes away."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mfr import noise, paths
+from mfr.denoising import Reconstruct, Scores, pca, principal_components, reconstruction, scores, training_moments, wiener
+from mfr.devices import limit_threads, resolve_device
+from mfr.eeg_vectors import read_windows, shape_of
+from mfr.errors import UserError
+from mfr.params import Denoise, Execution, Params
+from mfr.sae import Ensemble
+from mfr.sae_file import read_saes
+from mfr.seeds import numpy_stream
+from mfr.store import Vectors
+from stages.common import call, find_method, stage_parser, writing
+
+LEVELS_DB = (-5, 0, 5, 10)
+# The linear references are fitted on so many training vectors at most, in blocks from all over the file.
+REFERENCE_ROWS, BLOCK_ROWS = 32_768, 256
+
+
+@dataclass
+class Files:
+    """What the stage reads."""
+
+    saes: Path
+    card: Path
+    train: Path
+    heldout: Path
+
+
+def run(files: Files, settings: Denoise, output: Path, execution: Execution) -> None:
+    """Write a table of how well each noise at each strength is taken away, a row a denoiser.
+
+    Denoisers are `nothing`, `wiener`, and for each k the `sae` and `pca` with as many components.
+    """
+    limit_threads(execution.threads)
+    saes = read_saes(files.saes, files.card).to(resolve_device(execution.device))
+    with writing(output) as [part], Vectors(files.train) as train, Vectors(files.heldout) as heldout:
+        if heldout.size != saes.W.shape[2]:
+            raise UserError(
+                f"{files.heldout}: vectors of size {heldout.size}, but {files.saes} was trained on {saes.W.shape[2]}"
+            )
+        columns = ["noise", "snr_db", "denoiser", "k", *Scores._fields]
+        pd.DataFrame(_rows(saes, train, heldout, settings), columns=columns).to_csv(part, index=False, float_format="%.6g")
+
+
+def _rows(saes: Ensemble, train: Vectors, heldout: Vectors, settings: Denoise) -> Iterator[tuple[str | int | float, ...]]:
+    shape = shape_of(heldout, settings.line_hz)
+    windows = read_windows(heldout, chosen_rows(heldout.rows, settings))
+    fitted = training_moments(_training_blocks(train))
+    components = principal_components(fitted, min(max(saes.k), heldout.size))
+    denoisers: list[tuple[str, int, Reconstruct]] = [("pca", k, pca(fitted, components[:k])) for k in sorted(set(saes.k))]
+    denoisers += [("sae", k, reconstruction(saes, i)) for i, k in enumerate(saes.k)]
+    for number, kind in enumerate(noise.KINDS):
+        added = noise.draw(kind, len(windows.clean), shape, numpy_stream("noise", settings.seed, number))
+        second = noise.covariance(kind, shape, numpy_stream("noise_examples", settings.seed, number))
+        for level in LEVELS_DB:
+            noisy = noise.add(windows.clean, added, level)
+            linear = noisy.reshape(len(noisy), -1) @ wiener(fitted.scaled, second, level).T
+            estimates = [("nothing", 0, noisy), ("wiener", 0, linear.reshape(noisy.shape))]
+            estimates += [(name, k, windows.denoised(noisy, reconstruct)) for name, k, reconstruct in denoisers]
+            for name, k, estimate in estimates:
+                yield kind, level, name, k, *scores(windows.clean, noisy, estimate)
+
+
+def chosen_rows(count: int, settings: Denoise) -> np.ndarray:
+    """The rows to which noise is added, in ascending order: all where there are no more than `windows`."""
+    chosen = numpy_stream("denoised_windows", settings.seed).permutation(count)[: settings.windows]
+    return np.sort(chosen)
+
+
+def _training_blocks(train: Vectors) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    starts = np.arange(0, train.rows, BLOCK_ROWS)
+    every = max(1, -(-len(starts) * BLOCK_ROWS // REFERENCE_ROWS))
+    for start in starts[::every].tolist():
+        rows = slice(start, min(start + BLOCK_ROWS, train.rows))
+        yield train.read(rows.start, rows.stop).numpy(), read_windows(train, rows).clean
+
+
+def _stage(arguments: argparse.Namespace, params: Params) -> None:
+    method, seed = arguments.method, arguments.seed
+    find_method(params.eeg, method)
+    files = Files(
+        paths.saes("eeg", method, seed),
+        paths.saes_card("eeg", method, seed),
+        paths.vectors("eeg", "train"),
+        paths.vectors("eeg", "heldout"),
+    )
+    run(files, params.eeg.denoise, paths.denoising(method, seed), params.execution)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    return call(_stage, stage_parser("stages.denoise", __doc__, "method", "seed").parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
