@@ -148,7 +148,7 @@ def test_a_stage_that_fails_in_snakemake_loses_only_its_own_output_which_dvc_has
     output = run(folder, "snakemake", "--cores", "1", "eeg", fails=True)
     assert "C99" in output and "Traceback" not in output
     kept = vectors_and_results(folder)
-    assert {path.name for path in before.keys() - kept.keys()} == {"train.h5", "heldout.h5"}
+    assert {path.name for path in before.keys() - kept.keys()} == {"train.h5", "validation.h5", "heldout.h5"}
     assert all(before[path] == content for path, content in kept.items())
     assert "python -m stages.preprocess_eeg" in snakemake(folder, "--dry-run")
 
