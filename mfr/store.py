@@ -6,6 +6,7 @@ Further datasets of N rows tell where each row comes from. The attribute `comple
 `drawn` holds how codes are drawn in place of those for training.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Generator, Iterator, Mapping
@@ -27,6 +28,7 @@ from mfr.synthetic import codes, combine
 CHUNK_BYTES = 1 << 15
 BLOCKS_A_BATCH = 8
 BATCHES_A_POOL = 8
+IDENTIFYING_ROWS = 64
 
 
 class VectorWriter:
@@ -165,9 +167,15 @@ class Vectors:
         return rows
 
     def identity(self) -> str:
-        """What tells these vectors from others: the file's size, and all that is needed to make it again."""
+        """What tells these vectors from others: the file's size, all that is needed to make it again, and some of its rows.
+
+        Facts need not tell: recordings that are replaced by others of the same names and lengths leave them as they are.
+        """
         facts = {name: str(value) for name, value in sorted(self.file.attrs.items())}
-        return json.dumps([self.path.stat().st_size, facts])
+        rows, digest = self.file["vectors" if self.features is None else "coefficients"], hashlib.sha256()
+        for row in range(0, self.rows, max(1, self.rows // IDENTIFYING_ROWS)):
+            digest.update(rows[row].tobytes())
+        return json.dumps([self.path.stat().st_size, facts, digest.hexdigest()])
 
     def fact(self, name: str) -> str:
         """A fact that `VectorWriter.describe` stored."""

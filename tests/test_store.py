@@ -121,6 +121,14 @@ def test_the_first_bad_row_is_named(dense_file, bad: float) -> None:
         list(vectors.sequential(100))
 
 
+def test_vectors_of_equal_shape_and_facts_are_told_apart_by_their_rows(dense_file) -> None:
+    identities = []
+    for rows in (numbered(1000), numbered(1000), numbered(1000)[::-1], np.concatenate([numbered(900), numbered(100)])):
+        with Vectors(dense_file(np.ascontiguousarray(rows))) as vectors:
+            identities.append(vectors.identity())
+    assert len(set(identities)) == 3 and identities[0] == identities[1]
+
+
 def test_overflow_of_float16_is_refused(tmp_path: Path) -> None:
     with VectorWriter(tmp_path / "v.h5", "eeg", {"vectors": ((3,), "float16")}) as writer:
         writer.append(vectors=numbered(10))
