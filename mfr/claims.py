@@ -46,8 +46,12 @@ def claims_table(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def as_the_paper_has(method: Method) -> bool:
-    """Whether a method differs from the baseline in its penalty and reinitialisation alone."""
-    return method.model_copy(update={"penalty": None, "reinitialise": None}) == Method()
+    """Whether a method differs from the baseline in its penalty and reinitialisation alone, and the penalty is the paper's.
+
+    That pulls all latents, at a weight that is fixed once the warm-up is over.
+    """
+    of_paper = method.penalty is None or (method.penalty.latents == "all" and method.penalty.alpha != "relative")
+    return of_paper and method.model_copy(update={"penalty": None, "reinitialise": None}) == Method()
 
 
 def _of_baseline(values: pd.DataFrame, latents: pd.DataFrame, recovered_at: float) -> Iterator[Row]:

@@ -12,6 +12,8 @@ METHODS = {
     "mfr": Method(penalty=Penalty(matching="hungarian"), reinitialise=RULE),
     "light": Method(penalty=Penalty(matching="hungarian")),
     "slow": Method(penalty=Penalty(matching="hungarian"), learning_rate=0.1),
+    "dead": Method(penalty=Penalty(matching="hungarian", latents="dead")),
+    "falling": Method(penalty=Penalty(matching="hungarian", alpha="relative")),
 }
 SEEDS = range(4)
 
@@ -51,8 +53,9 @@ def found() -> pd.DataFrame:
     spread = np.array([-0.01, 0.01, -0.02, 0.02])
     base = {"truth_recovered": 0.9 + spread, "truth_mmcs_max": 0.8 + spread, "mse": 2 + spread, "r_max": 0.62 + spread}
     better = base | {"truth_recovered": 0.93 + spread + spread**2, "truth_mmcs_max": 0.8 - spread, "mse": 2.2 + spread}
-    table = values(baseline=base, reinit=base | {"r_max": 0.66 + spread + spread**2}, mfr=better, light=better, slow=better)
-    counts = {"baseline": 13, "reinit": 13, "mfr": 0, "light": 13, "slow": 13}
+    others = dict.fromkeys(["mfr", "light", "slow", "dead", "falling"], better)
+    table = values(baseline=base, reinit=base | {"r_max": 0.66 + spread + spread**2}, **others)
+    counts = dict.fromkeys(METHODS, 13) | {"mfr": 0}
     return claims(table, latents(counts), METHODS, recovered_at=0.9).set_index("claim")
 
 
