@@ -17,7 +17,7 @@ from mfr.eeg_params import PreprocessEeg
 from mfr.errors import UnusableError, UserError
 from mfr.montage import TCP19, Montage, common, electrode, known_electrodes, named
 from mfr.params import Execution, Params
-from mfr.parts import Parts, code_in_use
+from mfr.parts import Parts
 from mfr.preprocessing import Job, columns, convert, outcome_of
 from mfr.processes import in_processes
 from mfr.progress import Ticker
@@ -27,7 +27,7 @@ from mfr.recordings import recording_manifest
 from mfr.split import SPLITS, Split, by_subject, by_time
 from mfr.store import VectorWriter
 from mfr.subjects import subject_of
-from stages.common import call, stage_parser, writing
+from stages.common import call, job_key, stage_parser, writing
 
 
 @dataclass
@@ -72,7 +72,7 @@ def run(
     with writing(*outputs.values(), table) as [*split_parts, table_part]:
         montage, jobs = _survey(root, rows, parameters)
         _split(rows, jobs, parameters)
-        parts = Parts(scratch, json.dumps([parameters.model_dump(), montage.electrodes, code_in_use()]))
+        parts = Parts(scratch, job_key(parameters.model_dump(), montage.electrodes))
         _convert(list(jobs.values()), parts, execution)
         with ExitStack() as stack:
             opened = [VectorWriter(part, "eeg", _columns(montage, parameters)) for part in split_parts]
@@ -213,7 +213,7 @@ def _subjects(rows: list[Row]) -> list[str]:
 
 def _stage(arguments: argparse.Namespace, params: Params) -> None:
     outputs = {split: paths.vectors("eeg", split) for split in SPLITS}
-    scratch = paths.SCRATCH / "preprocess_eeg"
+    scratch = paths.parts("preprocess_eeg")
     run(params.eeg.preprocess_eeg, paths.RECORDINGS, outputs, paths.RECORDINGS_TABLE, scratch, params.execution)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mfr import paths
 from mfr.eeg_params import PrepareRecordings, PreprocessEeg
 from mfr.params import Execution
 from mfr.split import SPLITS
@@ -13,7 +14,7 @@ from tests.recording_files import noise, write_edf
 
 TWO = PreprocessEeg(channels=["C3", "C4"])
 OUTPUTS = {split: Path(f"{split}.h5") for split in SPLITS}
-SCRATCH = Path("scratch/preprocess_eeg")
+SCRATCH = paths.parts("preprocess_eeg")
 EXECUTION = Execution()
 
 

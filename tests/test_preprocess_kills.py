@@ -13,7 +13,7 @@ from mfr.params import Execution
 from mfr.split import SPLITS
 from stages import prepare_recordings, preprocess_eeg
 from tests.conftest import ROOT
-from tests.recording_project import OUTPUTS, TWO, prepare, preprocess, project, record
+from tests.recording_project import OUTPUTS, SCRATCH, TWO, prepare, preprocess, project, record
 
 __all__ = ["project"]  # the fixture
 
@@ -38,11 +38,10 @@ def test_a_killed_run_goes_on_with_the_files_that_are_left():
         record(f"{n}.edf", seconds=300, seed=n)
     assert prepare_recordings.main([]) == 0
     outputs = [*(paths.vectors("eeg", split) for split in SPLITS), paths.RECORDINGS_TABLE]
-    scratch = Path("scratch/preprocess_eeg")
     stage = {"args": [sys.executable, "-m", "stages.preprocess_eeg"], "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
 
     process = subprocess.Popen(**stage)
-    while len(done := [path for path in scratch.glob("[0-9a-f]*.safetensors") if "-" not in path.name]) < 4:
+    while len(done := [path for path in SCRATCH.glob("[0-9a-f]*.safetensors") if "-" not in path.name]) < 4:
         assert process.poll() is None
         time.sleep(0.001)
     process.kill()
@@ -51,5 +50,5 @@ def test_a_killed_run_goes_on_with_the_files_that_are_left():
     told = subprocess.run(**stage, check=True, capture_output=True, text=True).stderr.splitlines()
     assert int(told[0].split()[1]) > len(done) and told[-2] == "preprocess_eeg: 12 of 12 usable files"
     killed = [output.read_bytes() for output in outputs]
-    assert not scratch.exists() and preprocess_eeg.main([]) == 0
+    assert not SCRATCH.exists() and preprocess_eeg.main([]) == 0
     assert [output.read_bytes() for output in outputs] == killed
