@@ -40,7 +40,7 @@ def shape_of(vectors: Vectors, line_hz: float = 50.0) -> Shape:
 
 def rows_in_turn(vectors: Vectors, shape: Shape, most: int) -> np.ndarray:
     """The first rows of the first recording whose windows follow each other without overlap, at most so many."""
-    recording, start_s = vectors.column("recording", slice(None)), vectors.column("start_s", slice(None))
+    recording, start_s = vectors.attached("recording"), vectors.attached("start_s")
     rows: list[int] = []
     end_s = -np.inf
     for row in np.flatnonzero(recording == recording[0]).tolist():

@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 
+from mfr.errors import UserError
 from mfr.sae import Ensemble
+from mfr.store import Vectors
 
 
 def read_saes(weights: Path, card: Path) -> Ensemble:
@@ -21,3 +23,10 @@ def read_dictionary(weights: Path, sae: int) -> torch.Tensor:
     """W (h, d) of one SAE alone."""
     with safe_open(weights, "pt") as file:
         return file.get_slice("W")[sae]
+
+
+def check_size(vectors: Vectors, saes: Ensemble, weights: Path) -> None:
+    """Raise `UserError` where `saes`, which were read from `weights`, are for vectors of another size."""
+    size = saes.W.shape[2]
+    if vectors.size != size:
+        raise UserError(f"{vectors.path}: vectors of size {vectors.size}, but {weights} was trained on {size}")

@@ -13,10 +13,9 @@ from mfr import noise, paths
 from mfr.denoising import Reconstruct, Scores, pca, principal_components, reconstruction, scores, training_moments, wiener
 from mfr.devices import limit_threads, resolve_device
 from mfr.eeg_vectors import read_windows, shape_of
-from mfr.errors import UserError
 from mfr.params import Denoise, Execution, Params
 from mfr.sae import Ensemble
-from mfr.sae_file import read_saes
+from mfr.sae_file import check_size, read_saes
 from mfr.seeds import numpy_stream
 from mfr.store import Vectors
 from stages.common import call, find_method, stage_parser, writing
@@ -44,10 +43,7 @@ def run(files: Files, settings: Denoise, output: Path, execution: Execution) -> 
     limit_threads(execution.threads)
     saes = read_saes(files.saes, files.card).to(resolve_device(execution.device))
     with writing(output) as [part], Vectors(files.train) as train, Vectors(files.heldout) as heldout:
-        if heldout.size != saes.W.shape[2]:
-            raise UserError(
-                f"{files.heldout}: vectors of size {heldout.size}, but {files.saes} was trained on {saes.W.shape[2]}"
-            )
+        check_size(heldout, saes, files.saes)
         columns = ["noise", "snr_db", "denoiser", "k", *Scores._fields]
         pd.DataFrame(_rows(saes, train, heldout, settings), columns=columns).to_csv(part, index=False, float_format="%.6g")
 

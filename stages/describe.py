@@ -13,12 +13,11 @@ import torch
 
 from mfr import paths
 from mfr.devices import limit_threads, resolve_device
-from mfr.errors import UserError
 from mfr.features import activities, activity_table, by_latent, partners
 from mfr.params import Execution, Params, Source
 from mfr.progress import Ticker
 from mfr.sae import Ensemble
-from mfr.sae_file import read_dictionary, read_saes
+from mfr.sae_file import check_size, read_dictionary, read_saes
 from mfr.store import Vectors
 from stages.common import call, stage_parser, writing
 
@@ -56,8 +55,7 @@ def run(source: Source, runs: Sequence[tuple[str, int]], execution: Execution) -
 def _saes(source: Source, method: str, seed: int, vectors: Vectors) -> Ensemble:
     weights = paths.saes(source, method, seed)
     saes = read_saes(weights, paths.saes_card(source, method, seed))
-    if vectors.size != saes.W.shape[2]:
-        raise UserError(f"{vectors.path}: vectors of size {vectors.size}, but {weights} was trained on {saes.W.shape[2]}")
+    check_size(vectors, saes, weights)
     return saes
 
 

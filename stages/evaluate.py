@@ -28,7 +28,7 @@ from mfr.metrics import (
 )
 from mfr.params import EvaluateLanguageModel, EvaluateSynthetic, Execution, Params
 from mfr.sae import Ensemble
-from mfr.sae_file import read_saes
+from mfr.sae_file import check_size, read_saes
 from mfr.store import Vectors
 from stages.common import call, find_method, stage_parser, writing
 
@@ -57,8 +57,7 @@ def run(
     limit_threads(execution.threads)
     saes = read_saes(trained.saes, trained.card).to(resolve_device(execution.device))
     with writing(*outputs) as [evaluation_part, features_part], Vectors(heldout) as vectors:
-        if vectors.size != saes.W.shape[2]:
-            raise UserError(f"{heldout}: vectors of size {vectors.size}, but {trained.saes} was trained on {saes.W.shape[2]}")
+        check_size(vectors, saes, trained.saes)
         sums = sum_over(vectors, saes)
         table = latent_table(saes, sums, vectors.features)
         evaluation = Evaluation(

@@ -10,10 +10,9 @@ from pydantic import BaseModel
 
 from mfr import paths
 from mfr.devices import limit_threads, resolve_device
-from mfr.errors import UserError
 from mfr.language_model import ModelManifest
 from mfr.params import Execution, Params
-from mfr.sae_file import read_saes
+from mfr.sae_file import check_size, read_saes
 from mfr.saelens import Origin, negative_shares, write_sae
 from mfr.store import Vectors
 from stages.common import call, find_method, stage_parser, writing
@@ -38,8 +37,7 @@ def run(weights: Path, card: Path, heldout: Path, output: Path, execution: Execu
     limit_threads(execution.threads)
     saes = read_saes(weights, card).to(resolve_device(execution.device))
     with writing(output) as [part], Vectors(heldout) as vectors:
-        if vectors.size != saes.W.shape[2]:
-            raise UserError(f"{heldout}: vectors of size {vectors.size}, but {weights} was trained on {saes.W.shape[2]}")
+        check_size(vectors, saes, weights)
         part.mkdir()
         told = [_told(i, k, share) for i, (k, share) in enumerate(zip(saes.k, negative_shares(vectors, saes), strict=True))]
         for exported in told:
