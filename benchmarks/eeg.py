@@ -4,8 +4,6 @@ Each recording is EDF, of noise, and converted by one process.
 """
 
 import argparse
-import json
-import re
 import sys
 import tempfile
 import time
@@ -16,6 +14,7 @@ import edfio
 import numpy as np
 from pydantic import BaseModel
 
+from benchmarks.figures import highest_rss_kb, show
 from mfr.eeg_params import PreprocessEeg
 from mfr.montage import TCP19, Montage, known_electrodes
 from mfr.parts import Parts
@@ -82,7 +81,7 @@ def measure(name: str, rounds: int) -> Figures:
 def convert_once(path: Path, shape: Shape) -> tuple[float, float, float, float]:
     """filter_s, write_s, cpu_s and peak_rss_mb of `Figures`."""
     montage = Montage(_electrodes(shape.channels), "referential")
-    before = _highest_rss_mb()
+    before = highest_rss_kb()
     contents = read_contents(path)
     job = Job(path, contents, find(contents, montage.electrodes), montage, PreprocessEeg())
     parts = Parts(path.with_name("parts"), "benchmark")
@@ -94,7 +93,7 @@ def convert_once(path: Path, shape: Shape) -> tuple[float, float, float, float]:
     ended, worked = time.perf_counter(), time.process_time() - worked
     assert rows > 0.9 * len(outcome.verdicts)
     parts.delete()
-    return converted - started, ended - converted, worked, _highest_rss_mb() - before
+    return converted - started, ended - converted, worked, (highest_rss_kb() - before) / 1024
 
 
 def _electrodes(channels: int) -> list[str]:
@@ -125,11 +124,6 @@ def _record(shape: Shape, path: Path) -> Path:
     return path
 
 
-def _highest_rss_mb() -> float:
-    # Unlike getrusage's, this is not the parent's at first.
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 1024
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.eeg", description=__doc__)
@@ -138,11 +132,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     figures = measure(arguments.shape, arguments.rounds)
-    if arguments.json:
-        print(json.dumps(figures.model_dump(), indent=2))
-    else:
-        for name, value in figures:
-            print(f"{name:24}{value:.3g}" if isinstance(value, float) else f"{name:24}{value}")
+    show(figures, arguments.json)
 
 
 if __name__ == "__main__":

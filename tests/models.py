@@ -1,4 +1,4 @@
-"""Random-weight models of three architectures, each saved as a Hugging Face folder with a tokenizer of its own kind."""
+"""Random-weight models, each saved as a Hugging Face folder with a tokenizer: of three architectures, and a loud GPT-2."""
 
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+
+from mfr.params import TrainedHere
+from mfr.small_gpt2 import new_model, train_tokenizer
 
 VOCABULARY, CONTEXT, WIDTH, HEADS, LAYERS = 400, 16, 24, 3, 2
 SHAPE = {
@@ -70,4 +73,16 @@ def save(architecture: str, texts: list[str], folder: Path) -> Path:
         options["initial_alphabet"] = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(texts, trainers.BpeTrainer(**options))
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    return folder
+
+
+def save_loud(shape: TrainedHere, folder: Path) -> Path:
+    """A small GPT-2 with weights large enough for its layers to matter."""
+    tokenizer = train_tokenizer(["the quick brown fox jumps over the lazy dog"] * 20, shape.vocabulary)
+    model = new_model(shape, tokenizer)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(8)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder

@@ -19,25 +19,15 @@ from mfr.language_model import (
 )
 from mfr.params import TrainedHere
 from mfr.pinned import MANIFEST
-from mfr.small_gpt2 import new_model, train_tokenizer
+from tests.models import save_loud
 
 HOOK = "blocks.0.hook_mlp_out"
 SHAPE = TrainedHere(layers=3, width=16, heads=2, vocabulary=512, context=12, steps=1)
-TEXTS = ["the quick brown fox jumps over the lazy dog", "pack my box with five dozen liquor jugs"] * 20
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A random model with weights large enough for its layers to matter."""
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = train_tokenizer(TEXTS, SHAPE.vocabulary)
-    model = new_model(SHAPE, tokenizer)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(8)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_loud(SHAPE, tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from mfr.errors import UserError
 from mfr.params_file import check, load
 from tests.conftest import ROOT
 
-FILES = [ROOT / "params.yaml", ROOT / "params" / "paper.yaml", ROOT / "params" / "smoke.yaml"]
+FILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
 
 
 def smoke() -> dict[str, Any]:

@@ -23,11 +23,11 @@ from mfr.pinned import MANIFEST
 from mfr.sae import Activation, Ensemble
 from mfr.saelens import VERSION, Origin, negative_shares, write_sae
 from mfr.scaling import Scaling
-from mfr.small_gpt2 import new_model, train_tokenizer
 from mfr.splice import damages
 from mfr.store import Vectors
 from tests.conftest import ROOT
 from tests.dense import dense_reconstruction
+from tests.models import save_loud
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -98,15 +98,7 @@ def test_negative_shares_are_those_of_dense_latents(
 
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> "TransformerBridge":
-    """A random model with weights large enough for its layers to matter."""
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = train_tokenizer(["the quick brown fox jumps over the lazy dog"] * 20, SHAPE.vocabulary)
-    model = new_model(SHAPE, tokenizer)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(8)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    folder = save_loud(SHAPE, tmp_path_factory.mktemp("model"))
     (folder / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
     return load(folder, torch.device("cpu"))
 

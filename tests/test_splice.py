@@ -5,8 +5,8 @@ from transformers import GPT2LMHeadModel
 from mfr.language_model import ModelManifest, capture, load
 from mfr.params import TrainedHere
 from mfr.pinned import MANIFEST
-from mfr.small_gpt2 import new_model, train_tokenizer
 from mfr.splice import Damage, Damages, damages
+from tests.models import save_loud
 
 HOOK = "blocks.0.hook_mlp_out"
 SHAPE = TrainedHere(layers=3, width=16, heads=2, vocabulary=512, context=12, steps=1)
@@ -14,15 +14,7 @@ SHAPE = TrainedHere(layers=3, width=16, heads=2, vocabulary=512, context=12, ste
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A random model with weights large enough for its layers to matter."""
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = train_tokenizer(["the quick brown fox jumps over the lazy dog"] * 20, SHAPE.vocabulary)
-    model = new_model(SHAPE, tokenizer)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(8)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    folder = save_loud(SHAPE, tmp_path_factory.mktemp("model"))
     (folder / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
     return folder
 

@@ -14,8 +14,6 @@ DOCUMENT = Path("docs/configuration.md")
 SHARED = {
     "Train": "SOURCE.train",
     "Method": "SOURCE.methods.NAME",
-    "Penalty": "SOURCE.methods.NAME.penalty",
-    "Reinitialise": "SOURCE.methods.NAME.reinitialise",
 }
 INTRODUCTION = """# Configuration
 
