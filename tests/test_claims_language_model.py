@@ -8,7 +8,7 @@ PENALTY = Penalty(matching="hungarian")
 
 
 def test_claims_follow_from_the_changes_of_each_seed() -> None:
-    factors = {"baseline": (1.0, 1.0), "mfr": (0.8, 1.1), "auxk": (0.5, 0.5)}  # at k = 6 and at k = 12
+    factors = {"baseline": (1.0, 1.0), "mfr": (0.8, 1.1), "auxk": (0.5, 0.5), "other": (0.4, 1.1)}  # at k = 6 and at k = 12
     rows = [
         (method, seed, f"k{k}", metric, scale * factor * (1 + 0.01 * seed * (method == "mfr")))
         for metric, scale in (("mse", 2.0), ("cross_entropy", 5.0))
@@ -18,8 +18,11 @@ def test_claims_follow_from_the_changes_of_each_seed() -> None:
     ]
     values = pd.DataFrame(rows, columns=["method", "seed", "group", "metric", "value"])
     methods = {"baseline": Method(), "mfr": Method(penalty=PENALTY), "auxk": Method(auxk=AuxK(k="same"))}
+    methods["other"] = Method(penalty=PENALTY, versus="auxk")
     table = claims_language_model(values, methods).set_index("claim")
-    assert len(table) == 6 and all(claim.startswith("mfr: ") for claim in table.index)
+    assert len(table) == 12 and {claim.split(":")[0] for claim in table.index} == {"mfr", "other"}
+    other = table.loc["other: reconstruction loss lower than auxk's, smallest k = 6"]
+    assert other["ours"] == pytest.approx(-20) and other["verdict"] == "holds"
     loss, cross_entropy = (
         "mfr: reconstruction loss {} than baseline's, {}",
         "mfr: cross-entropy with the SAE lower than baseline's, {}",
