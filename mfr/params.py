@@ -198,6 +198,13 @@ class Eeg(SourceSection):
     denoise: Denoise
 
     @model_validator(mode="after")
+    def _methods_are_no_references(self) -> "Eeg":
+        taken = sorted({"nothing", "pca", "wiener"} & set(self.methods))
+        if taken:
+            raise ValueError(f"methods has {', '.join(taken)}, which the tables call what SAEs are compared with: rename it")
+        return self
+
+    @model_validator(mode="after")
     def _line_is_sampled(self) -> "Eeg":
         if self.denoise.line_hz >= self.preprocess_eeg.rate_hz / 2:
             raise ValueError(

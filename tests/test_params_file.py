@@ -64,6 +64,7 @@ def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
         ("synthetic.methods.mfr.penalty.alpha", "auto", "'balanced', 'initial_loss' or 'relative'"),
         ("synthetic.methods", {"mfr": {}}, "no `baseline`"),
         ("synthetic.methods", {"baseline": {}, "mfr": {"versus": "base"}}, "versus: base, which is none of baseline, mfr"),
+        ("eeg.methods", {"baseline": {}, "pca": {}}, "methods has pca, which the tables call what SAEs are compared with"),
         ("language_model.prepare_model.trained_here", None, "must say how"),
         ("language_model.prepare_model.trained_here.heads", 3, "width = 32 must be a multiple of heads = 3"),
         ("eeg.preprocess_eeg.low_hz", 50, "low_hz = 50.0 must lie below high_hz = 45.0"),
