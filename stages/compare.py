@@ -75,7 +75,9 @@ def result_names(source: str) -> list[str]:
 
 def rivals(methods: Mapping[str, Method]) -> list[str]:
     """What the paper's methods and transplants have to beat: the baseline, AuxK, and these with more steps or another rate."""
-    return [name for name, method in methods.items() if not (method.penalty or method.reinitialise or method.transplant)]
+    mutual = [name for name, method in methods.items() if method.penalty or method.reinitialise or method.transplant]
+    noisy = [name for name, method in methods.items() if method.noise_db is not None]
+    return [name for name in methods if name not in (*mutual, *noisy)]
 
 
 def _across_runs(runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
