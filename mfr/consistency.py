@@ -20,42 +20,51 @@ from mfr.sae import Ensemble
 MATCHED_AT = 0.7
 
 
+MEASURES = ["pw_mcc", "matched_70", "pw_mcc_live", "matched_70_live"]
+
+
 class Pair(NamedTuple):
-    """Two SAEs to compare: `within` an ensemble or `between` seeds, of one k, or 0 where it differs."""
+    """Two SAEs to compare, `within` an ensemble or `between` seeds, by place: of one k, or 0 where it differs."""
 
     kind: str
     k: int
-    A: torch.Tensor
-    B: torch.Tensor
+    first: tuple[int, int]
+    second: tuple[int, int]
 
 
-def consistency(ensembles: Sequence[Ensemble]) -> pd.DataFrame:
-    """Of one method's ensembles, one a seed: columns kind, k, pw_mcc, matched_70 and pairs.
+def consistency(ensembles: Sequence[Ensemble], live: Sequence[torch.Tensor]) -> pd.DataFrame:
+    """Of one method's ensembles, one a seed: columns kind, k, pw_mcc, matched_70, the same of live latents, and pairs.
 
     pw_mcc is the mean cosine of one-to-one pairs of features (arXiv 2505.20254), matched_70 the share of these above .7; both
-    are means over pairs of SAEs. Between seeds, SAEs of the same place and k are compared.
+    are means over pairs of SAEs. `live` (n, h) tells which latents of each ensemble are ever active: dead ones, which nothing
+    holds in place, may gather and so agree. Between seeds, SAEs of the same place and k are compared.
     """
+
+    def measure(pair: Pair) -> tuple[float, ...]:
+        (one, i), (other, j) = pair.first, pair.second
+        similarity = cosines(ensembles[one].W[i], ensembles[other].W[j])
+        return *_one_to_one(similarity), *_one_to_one(similarity[live[one][i]][:, live[other][j]])
+
     pairs = [*_within(ensembles), *_between(ensembles)]
-    rows = [(pair.kind, pair.k, *found) for pair, found in zip(pairs, each(_one_to_one, pairs), strict=True)]
-    table = pd.DataFrame(rows, columns=["kind", "k", "pw_mcc", "matched_70"])
-    grouped = table.groupby(["kind", "k"], sort=False)
-    return grouped.agg(pw_mcc=("pw_mcc", "mean"), matched_70=("matched_70", "mean"), pairs=("pw_mcc", "size")).reset_index()
+    rows = [(pair.kind, pair.k, *found) for pair, found in zip(pairs, each(measure, pairs), strict=True)]
+    grouped = pd.DataFrame(rows, columns=["kind", "k", *MEASURES]).groupby(["kind", "k"], sort=False)
+    return grouped[MEASURES].mean().assign(pairs=grouped.size()).reset_index()
 
 
 def _within(ensembles: Sequence[Ensemble]) -> list[Pair]:
     return [
-        Pair("within", saes.k[i] if saes.k[i] == saes.k[j] else 0, saes.W[i], saes.W[j])
-        for saes in ensembles
+        Pair("within", saes.k[i] if saes.k[i] == saes.k[j] else 0, (one, i), (one, j))
+        for one, saes in enumerate(ensembles)
         for i, j in combinations(range(len(saes.k)), 2)
     ]
 
 
 def _between(ensembles: Sequence[Ensemble]) -> list[Pair]:
-    return [Pair("between", k, one.W[i], other.W[i]) for one, other in combinations(ensembles, 2) for i, k in enumerate(one.k)]
+    seeds = combinations(range(len(ensembles)), 2)
+    return [Pair("between", k, (one, i), (other, i)) for one, other in seeds for i, k in enumerate(ensembles[one].k)]
 
 
-def _one_to_one(pair: Pair) -> tuple[float, float]:
-    similarity = cosines(pair.A, pair.B)
+def _one_to_one(similarity: torch.Tensor) -> tuple[float, float]:
     paired = similarity[hungarian(similarity)]
     return paired.mean().item(), (paired > MATCHED_AT).float().mean().item()
 
@@ -80,6 +89,7 @@ def consistency_tree(table: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[
     """Tables of `consistency` with a column `method` as nested keys for `dvc metrics diff`: `baseline.between.k36.pw_mcc`."""
     tree: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for row in table.itertuples():
-        leaf = {"pw_mcc": float(f"{row.pw_mcc:.6g}"), "matched_70": float(f"{row.matched_70:.6g}")}
+        found = {measure: getattr(row, measure) for measure in MEASURES}
+        leaf = {measure: float(f"{value:.6g}") for measure, value in found.items() if pd.notna(value)}
         tree.setdefault(row.method, {}).setdefault(row.kind, {})[f"k{row.k}" if row.k else "mixed_k"] = leaf
     return tree

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 
 import pandas as pd
+import torch
 
 from mfr import figures, paths
 from mfr.claims import claims
@@ -84,8 +85,11 @@ def _across_runs(runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of `mfr.consistency`: of SAEs and of latents, with a column `method`; one method's weights are read at a time."""
     alike, between = [], []
     for method in dict.fromkeys(run.method for run in runs):
-        ensembles = {run.seed: read_saes(run.saes, run.card) for run in runs if run.method == method}
-        alike.append(consistency(list(ensembles.values())).assign(method=method))
+        own = [run for run in runs if run.method == method]
+        ensembles = {run.seed: read_saes(run.saes, run.card) for run in own}
+        live = [torch.from_numpy(pd.read_csv(run.features)["frequency"].to_numpy() > 0) for run in own]
+        shaped = [mask.view(saes.b.shape) for mask, saes in zip(live, ensembles.values(), strict=True)]
+        alike.append(consistency(list(ensembles.values()), shaped).assign(method=method))
         between.append(between_seeds(ensembles).assign(method=method))
     return pd.concat(alike, ignore_index=True), pd.concat(between, ignore_index=True)
 

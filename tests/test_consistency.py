@@ -14,20 +14,31 @@ def ensemble(*dictionaries: torch.Tensor, k: tuple[int, ...] = (3, 3)) -> Ensemb
 EYE = torch.eye(4, 6)
 TURNED = 5 * EYE.flip(0)
 OTHER = torch.eye(6)[[0, 1, 4, 5]]
+ALL = torch.ones(2, 4, dtype=torch.bool)
 
 
 def test_within_and_between_compare_different_saes() -> None:
-    table = consistency([ensemble(EYE, OTHER), ensemble(TURNED, OTHER)])
+    table = consistency([ensemble(EYE, OTHER), ensemble(TURNED, OTHER)], [ALL, ALL])
     found = table.set_index("kind")
     assert found.loc["within", "pw_mcc"] == pytest.approx(0.5) and found.loc["within", "matched_70"] == pytest.approx(0.5)
     assert found.loc["between", "pw_mcc"] == pytest.approx(1) and found["pairs"].tolist() == [2, 2]
     tree = consistency_tree(table.assign(method="baseline"))
-    assert tree["baseline"]["between"]["k3"] == {"pw_mcc": 1.0, "matched_70": 1.0}
-    assert consistency([ensemble(EYE, TURNED)])["kind"].tolist() == ["within"]
+    same = {"pw_mcc": 1.0, "matched_70": 1.0, "pw_mcc_live": 1.0, "matched_70_live": 1.0}
+    assert tree["baseline"]["between"]["k3"] == same
+    assert consistency([ensemble(EYE, TURNED)], [ALL])["kind"].tolist() == ["within"]
+
+
+def test_dead_latents_that_agree_do_not_count_among_live_ones() -> None:
+    live = torch.tensor([[True, False, True, True], [False, False, True, True]])
+    (found,) = consistency([ensemble(EYE, OTHER)], [live]).itertuples()
+    # Features 0, 2, 3 against 4 and 5: the two that both have are dead in the second.
+    assert (found.pw_mcc, found.pw_mcc_live, found.matched_70_live) == pytest.approx((0.5, 0, 0))
+    (none,) = consistency([ensemble(EYE, OTHER)], [~ALL]).itertuples()
+    assert np.isnan(none.pw_mcc_live)
 
 
 def test_only_saes_of_one_k_are_compared_between_seeds() -> None:
-    table = consistency([ensemble(EYE, OTHER, k=(3, 4))] * 2)
+    table = consistency([ensemble(EYE, OTHER, k=(3, 4))] * 2, [ALL] * 2)
     assert set(zip(table["kind"], table["k"])) == {("within", 0), ("between", 3), ("between", 4)}
 
 
