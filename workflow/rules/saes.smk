@@ -49,7 +49,6 @@ rule evaluate:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
         mem_mb=4000,
     params:
         declared=lambda wildcards: (
@@ -77,7 +76,6 @@ rule export:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
         mem_mb=4000,
     params:
         declared={},
@@ -103,7 +101,6 @@ rule describe:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
         mem_mb=4000,
     params:
         declared=lambda wildcards: declared(
