@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -53,7 +54,10 @@ def prepare(folder: Path) -> None:
 
 
 def measure(folder: Path) -> pd.DataFrame:
-    """Columns stage, method, seconds and peak_mb; `subprocess.CalledProcessError` where a stage fails."""
+    """Columns stage, method, seconds and peak_mb; `subprocess.CalledProcessError` where a stage fails.
+
+    A process begins with its parent's memory, so that no peak is below what this one holds.
+    """
     rows = []
     for stage, *words in stages():
         command = [sys.executable, "-m", f"stages.{stage}", *words]
@@ -71,7 +75,9 @@ def main() -> None:
     """The command line."""
     argparse.ArgumentParser(prog="python -m benchmarks.gpt2_shape", description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder))
+        # In a process of its own, whose memory goes with it.
+        with get_context("spawn").Pool(1) as pool:
+            pool.apply(prepare, (Path(folder),))
         table = measure(Path(folder))
         print(table.to_string(index=False, float_format="%.1f"))
         print((Path(folder) / "results/language_model/table1.csv").read_text())
