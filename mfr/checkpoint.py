@@ -1,7 +1,6 @@
 """Save a training run and go on with it exactly: safetensors, with the rest as JSON in its metadata."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,20 +11,16 @@ from safetensors.torch import save as to_bytes
 from mfr.assignment import Assignment
 from mfr.curves import CurveRow, Progress
 from mfr.errors import UserError
+from mfr.files import write_whole
 from mfr.mutual import Match
 
 
 def save(path: Path, key: str, tensors: dict[str, torch.Tensor], progress: Progress) -> None:
     """Write a checkpoint of the run `key`; the file at `path` is replaced at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     rest = {**vars(progress), "curves": [vars(row) for row in progress.curves]}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    with part.open("wb") as file:
-        file.write(to_bytes(contiguous, {"key": key, "progress": json.dumps(rest)}))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    write_whole(path, to_bytes(contiguous, {"key": key, "progress": json.dumps(rest)}))
 
 
 def load(path: Path, key: str) -> tuple[dict[str, torch.Tensor], Progress]:

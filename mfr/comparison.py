@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from mfr.intervals import student
+from mfr.intervals import contest, student
 from mfr.method import Method
 from mfr.metrics import Evaluation
 
@@ -81,9 +81,7 @@ def contests(table: pd.DataFrame, rivals: list[str]) -> pd.DataFrame:
         for (method, group, metric), changes in paired.groupby(["method", "group", "metric"], sort=False)["change"]:
             if method != rival:
                 interval = student(changes.tolist())
-                lower, higher = ("better", "worse") if metric in LOWER_IS_BETTER else ("worse", "better")
-                verdict = lower if interval.high < 0 else higher if interval.low > 0 else "undecided"
-                rows.append((method, rival, group, metric, *interval, verdict))
+                rows.append((method, rival, group, metric, *interval, contest(interval, metric in LOWER_IS_BETTER)))
     columns = ["method", "versus", "group", "metric", "change", "low", "high", "n", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -6,7 +6,7 @@ The windows and the noise are the same for all seeds: intervals are Student's ov
 import pandas as pd
 
 from mfr.denoising import Scores
-from mfr.intervals import student
+from mfr.intervals import contest, student
 
 KEYS = ["noise", "snr_db", "denoiser", "k"]
 
@@ -31,9 +31,8 @@ def _over_seeds(by_seed: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame
         noise, level, _, k = key
         gain = student(seeds["snr_gain_db"].tolist())
         over = student((seeds["snr_gain_db"] - pca[noise, level, k]).tolist())
-        verdict = "better" if over.low > 0 else "worse" if over.high < 0 else "undecided"
         means, spread = seeds[list(Scores._fields)].mean(), seeds["snr_gain_db"].std()
-        rows.append((*key, *means, spread, gain.low, gain.high, gain.n, over.value, over.low, over.high, verdict))
+        rows.append((*key, *means, spread, gain.low, gain.high, gain.n, over.value, over.low, over.high, contest(over)))
     columns = [*KEYS, *Scores._fields, "sd", "low", "high", "n", "over_pca_db", "over_pca_low", "over_pca_high", "verdict"]
     return pd.DataFrame(rows, columns=columns).astype({"n": "Int64"})
 

@@ -9,6 +9,7 @@ from scipy import stats
 CONFIDENCE = 0.95
 
 Verdict = Literal["holds", "fails", "undecided"]
+Outcome = Literal["better", "worse", "undecided"]
 
 
 class Interval(NamedTuple):
@@ -35,4 +36,13 @@ def verdict(interval: Interval, least: float = -np.inf, most: float = np.inf) ->
         return "holds"
     if interval.high <= least or interval.low >= most:
         return "fails"
+    return "undecided"
+
+
+def contest(difference: Interval, lower_is_better: bool = False) -> Outcome:
+    """Who wins by a difference from a rival: `better` or `worse` where the whole interval lies on one side of 0."""
+    if difference.low > 0:
+        return "worse" if lower_is_better else "better"
+    if difference.high < 0:
+        return "better" if lower_is_better else "worse"
     return "undecided"

@@ -6,6 +6,7 @@ the largest cosines (paper, section 3.3), `mcc_hungarian` the mean cosine after 
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,8 @@ from mfr.sae import Ensemble, decode
 from mfr.store import Vectors
 
 EVALUATION_BATCH = 4096
+
+Similarities = dict[Literal["max", "hungarian"], np.ndarray]
 
 
 class TruthMetrics(BaseModel):
@@ -163,15 +166,23 @@ def truth_metrics(W: torch.Tensor, features: torch.Tensor, recovered_at: float) 
     )
 
 
-def pair_metrics(W: torch.Tensor) -> list[PairMetrics]:
-    """Every pair of the SAEs W (n, h, d)."""
-    return [_pair(i, j, W[i], W[j]) for i, j in combinations(range(len(W)), 2)]
+@dataclass
+class Compared:
+    """Two SAEs: metrics of the pair, and of each, by its place, how similar its latents are to the other's."""
+
+    metrics: PairMetrics
+    similarities: dict[int, Similarities]
 
 
-def _pair(first: int, second: int, A: torch.Tensor, B: torch.Tensor) -> PairMetrics:
+def compared(W: torch.Tensor) -> list[Compared]:
+    """Every pair i < j of the SAEs W (n, h, d), in order."""
+    return [_compared(i, j, W[i], W[j]) for i, j in combinations(range(len(W)), 2)]
+
+
+def _compared(first: int, second: int, A: torch.Tensor, B: torch.Tensor) -> Compared:
     similarity, A, B = cosines(A, B), normalize(A, dim=1), normalize(B, dim=1)
     rows, columns = hungarian(similarity)
-    return PairMetrics(
+    metrics = PairMetrics(
         first=first,
         second=second,
         mmcs_max=similarity.amax(dim=1).mean().item(),
@@ -179,30 +190,32 @@ def _pair(first: int, second: int, A: torch.Tensor, B: torch.Tensor) -> PairMetr
         decoder_l2=(A - B).norm().item(),
         decoder_l2_matched=(A[rows] - B[columns]).norm().item(),
     )
+    of_first, of_second = _similarities(similarity, rows, columns), _similarities(similarity.T, columns, rows)
+    return Compared(metrics, {first: of_first, second: of_second})
 
 
-def similarity_table(W: torch.Tensor, features: torch.Tensor | None) -> pd.DataFrame:
+def similarity_table(W: torch.Tensor, pairs: list[Compared], features: torch.Tensor | None) -> pd.DataFrame:
     """One row for each latent of W (n, h, d): its similarity to the other SAEs' features, and to the true ones (G, d).
 
-    `across_*` is the mean over the other SAEs (NaN for a single SAE), `truth_*` NaN where a one-to-one matching leaves
-    a latent without a partner; `_max` and `_hungarian` say how the partner was found.
+    `pairs` are those of `compared`. `across_*` is the mean over the other SAEs (NaN for a single SAE), `truth_*` NaN where a
+    one-to-one matching leaves a latent without a partner; `_max` and `_hungarian` say how the partner was found.
     """
     frames = []
     for i in range(len(W)):
-        others = [_similarities(W[i], W[j]) for j in range(len(W)) if j != i]
+        others = [pair.similarities[i] for pair in pairs if i in pair.similarities]
         columns = {"sae": np.full(W.shape[1], i), "latent": np.arange(W.shape[1])}
         if others:
             columns |= {f"across_{name}": np.mean([other[name] for other in others], axis=0) for name in others[0]}
         if features is not None:
-            columns |= {f"truth_{name}": values for name, values in _similarities(W[i], features).items()}
+            similarity = cosines(W[i], features)
+            truth = _similarities(similarity, *hungarian(similarity))
+            columns |= {f"truth_{name}": values for name, values in truth.items()}
         frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
 
 
-def _similarities(A: torch.Tensor, B: torch.Tensor) -> dict[str, np.ndarray]:
-    similarity = cosines(A, B)
-    rows, columns = hungarian(similarity)
-    matched = torch.full((len(A),), float("nan"), device=A.device)
+def _similarities(similarity: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> Similarities:
+    matched = torch.full((len(similarity),), float("nan"), device=similarity.device)
     matched[rows] = similarity[rows, columns]
     return {"max": similarity.amax(dim=1).cpu().numpy(), "hungarian": matched.cpu().numpy()}
 

@@ -1,7 +1,6 @@
 """Finished pieces of a long job, so that a job that was cut off goes on with those that are left."""
 
 import hashlib
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -9,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save
+
+from mfr.files import write_whole
 
 KEY = "key"
 
@@ -25,7 +26,7 @@ class Parts:
         if not note.is_file() or note.read_text() != key:
             self.delete()
             folder.mkdir(parents=True)
-            _replace(note, key.encode())
+            write_whole(note, key.encode())
 
     def __contains__(self, name: str) -> bool:
         return self._path(name).is_file()
@@ -36,7 +37,7 @@ class Parts:
 
     def put(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Store a piece; `OSError` where the disk is full."""
-        _replace(self._path(name), save({key: np.ascontiguousarray(array) for key, array in arrays.items()}))
+        write_whole(self._path(name), save({key: np.ascontiguousarray(array) for key, array in arrays.items()}))
 
     def delete(self) -> None:
         """Remove the folder with all pieces, when the job is done."""
@@ -53,12 +54,3 @@ def code_in_use() -> str:
     for name in sorted(name for name in sys.modules if name.startswith("mfr.")):
         digest.update(Path(str(sys.modules[name].__file__)).read_bytes())
     return digest.hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)

@@ -12,7 +12,7 @@ from mfr import figures, paths
 from mfr.claims import claims
 from mfr.comparison import contests, long_table, mean_curves, metrics_tree, summarise
 from mfr.consistency import between_seeds, consistency, consistency_tree
-from mfr.denoising_table import denoising_tree
+from mfr.denoising_table import denoising_table, denoising_tree
 from mfr.devices import limit_threads
 from mfr.method import Method
 from mfr.metrics import Evaluation
@@ -20,7 +20,7 @@ from mfr.params import Params, SourceSection, Synthetic
 from mfr.sae_file import read_saes
 from stages import eeg_results, language_model_results
 from stages.common import call, stage_parser, writing
-from stages.eeg_results import EegFiles
+from stages.eeg_results import EegInputs
 from stages.runs import Run, labelled, write_table
 
 PLACES = (paths.saes, paths.saes_card, paths.evaluation, paths.features, paths.curves)
@@ -28,18 +28,18 @@ TRUTH_MEASURES = {"truth_mmcs": "MMCS to the truth", "recovered_90": "true featu
 LATENT_COLUMNS = ["across_max", "across_hungarian", "truth_max", "truth_hungarian", "frequency", "between"]
 
 
-def run(section: SourceSection, source: str, runs: list[Run], eeg: EegFiles | None = None) -> None:
+def run(section: SourceSection, source: str, runs: list[Run], eeg: EegInputs | None = None) -> None:
     """Write the metrics, tables and figures of one source, which has `eeg` if that is EEG."""
     evaluations = [Evaluation.model_validate_json(run.evaluation.read_text()) for run in runs]
     table = long_table(evaluations)
     summary = summarise(table, section.methods)
-    alike, between = _across_runs(runs)
     curves = labelled(runs, [run.curves for run in runs])
     latents = labelled(runs, [run.features for run in runs])
+    alike, between = _across_runs(runs, latents)
     outputs = [paths.metrics(source), *(paths.result(source, name) for name in result_names(source))]
     with writing(*outputs) as [metrics_part, *parts]:
         part = dict(zip(result_names(source), parts))
-        metrics_part.write_text(json.dumps(_metrics(evaluations, summary, alike, runs, eeg), indent=2) + "\n")
+        metrics_part.write_text(json.dumps(_metrics(evaluations, summary, alike, eeg), indent=2) + "\n")
         write_table(summary, part["summary.csv"])
         write_table(contests(table, rivals(section.methods)), part["contests.csv"])
         write_table(alike[["method", *alike.columns.drop("method")]], part["consistency.csv"])
@@ -76,26 +76,27 @@ def result_names(source: str) -> list[str]:
 
 def rivals(methods: Mapping[str, Method]) -> list[str]:
     """What the paper's methods and transplants have to beat: the baseline, AuxK, and these with more steps or another rate."""
-    mutual = [name for name, method in methods.items() if method.penalty or method.reinitialise or method.transplant]
-    noisy = [name for name, method in methods.items() if method.noise_db is not None]
-    return [name for name in methods if name not in (*mutual, *noisy)]
+    return [
+        name
+        for name, method in methods.items()
+        if not (method.penalty or method.reinitialise or method.transplant) and method.noise_db is None
+    ]
 
 
-def _across_runs(runs: list[Run]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _across_runs(runs: list[Run], latents: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tables of `mfr.consistency`: of SAEs and of latents, with a column `method`; one method's weights are read at a time."""
+    active = {key: torch.from_numpy(own.to_numpy() > 0) for key, own in latents.groupby(["method", "seed"])["frequency"]}
     alike, between = [], []
     for method in dict.fromkeys(run.method for run in runs):
-        own = [run for run in runs if run.method == method]
-        ensembles = {run.seed: read_saes(run.saes, run.card) for run in own}
-        live = [torch.from_numpy(pd.read_csv(run.features)["frequency"].to_numpy() > 0) for run in own]
-        shaped = [mask.view(saes.b.shape) for mask, saes in zip(live, ensembles.values(), strict=True)]
-        alike.append(consistency(list(ensembles.values()), shaped).assign(method=method))
+        ensembles = {run.seed: read_saes(run.saes, run.card) for run in runs if run.method == method}
+        live = [active[method, seed].view(saes.b.shape) for seed, saes in ensembles.items()]
+        alike.append(consistency(list(ensembles.values()), live).assign(method=method))
         between.append(between_seeds(ensembles).assign(method=method))
     return pd.concat(alike, ignore_index=True), pd.concat(between, ignore_index=True)
 
 
 def _metrics(
-    evaluations: list[Evaluation], summary: pd.DataFrame, alike: pd.DataFrame, runs: list[Run], eeg: EegFiles | None
+    evaluations: list[Evaluation], summary: pd.DataFrame, alike: pd.DataFrame, eeg: EegInputs | None
 ) -> dict[str, object]:
     tree: dict[str, object] = {
         "seeds": len({evaluation.seed for evaluation in evaluations}),
@@ -105,7 +106,7 @@ def _metrics(
         tree["cross_entropy"] = evaluations[0].model.model_dump()
     if eeg is not None:
         tree["recordings"] = eeg_results.recordings_tree(eeg.recordings)
-        tree["denoising"] = denoising_tree(eeg_results.gathered(runs, eeg))
+        tree["denoising"] = denoising_tree(eeg.denoising)
     return tree | {"methods": metrics_tree(summary), "consistency": consistency_tree(alike)}
 
 
@@ -117,9 +118,11 @@ def _stage(arguments: argparse.Namespace, params: Params) -> None:
         for method in params.source(source).methods
         for seed in params.seeds
     ]
-    denoising = [paths.denoising(run.method, run.seed) for run in runs]
-    eeg = EegFiles(paths.RECORDINGS_TABLE, paths.vectors("eeg", "heldout"), denoising)
-    run(params.source(source), source, runs, eeg if source == "eeg" else None)
+    eeg = None
+    if source == "eeg":
+        denoising = denoising_table(labelled(runs, [paths.denoising(run.method, run.seed) for run in runs]))
+        eeg = EegInputs(paths.RECORDINGS_TABLE, paths.vectors("eeg", "heldout"), denoising)
+    run(params.source(source), source, runs, eeg)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,7 +14,6 @@ from torch.nn.functional import normalize
 from mfr import eeg_figures, noise
 from mfr.claims_eeg import claims_eeg
 from mfr.denoising import reconstruction
-from mfr.denoising_table import denoising_table
 from mfr.eeg_vectors import read_windows, rows_in_turn, shape_of
 from mfr.method import Method
 from mfr.metrics import Evaluation
@@ -22,7 +21,7 @@ from mfr.sae_file import read_saes
 from mfr.seeds import numpy_stream
 from mfr.store import Vectors
 from mfr.table3 import decoder_distances, table3
-from stages.runs import Run, labelled, write_table
+from stages.runs import Run, write_table
 
 TABLES = ("recordings.csv", "table3.csv", "claims.csv", "denoising.csv")
 FIGURES = ("decoder_distances.png", "denoising.png", "traces.png", "spectra.png", "patterns.png", "scalps.png")
@@ -34,12 +33,12 @@ SHOWN_FEATURES, SHOWN_METHODS = 5, 2
 
 
 @dataclass
-class EegFiles:
-    """What compare reads of EEG alone: the table of preprocess_eeg, held-out vectors, and how each run denoises."""
+class EegInputs:
+    """What compare has of EEG alone: the table of preprocess_eeg, held-out vectors, and how well the methods denoise."""
 
     recordings: Path
     heldout: Path
-    denoising: list[Path]
+    denoising: pd.DataFrame
 
 
 def write(
@@ -48,7 +47,7 @@ def write(
     evaluations: list[Evaluation],
     tables: tuple[pd.DataFrame, pd.DataFrame],
     methods: Mapping[str, Method],
-    files: EegFiles,
+    eeg: EegInputs,
 ) -> None:
     """Write `parts`, a path for each of `NAMES`; `tables` are the long table and the summary of `mfr.comparison`."""
     values, summary = tables
@@ -57,17 +56,11 @@ def write(
     write_table(claims_eeg(values, distances, methods), parts["claims.csv"])
     hidden = json.loads(runs[0].card.read_text())["train"]["hidden"]
     eeg_figures.decoder_distances(distances, hidden).savefig(parts["decoder_distances.png"])
-    denoising = gathered(runs, files)
-    write_table(denoising, parts["denoising.csv"], digits=4)
-    eeg_figures.denoising(denoising).savefig(parts["denoising.png"])
-    _draw_signals(parts, runs[0], files.heldout)
-    _draw_features(parts, runs, files.heldout)
-    shutil.copyfile(files.recordings, parts["recordings.csv"])
-
-
-def gathered(runs: list[Run], files: EegFiles) -> pd.DataFrame:
-    """How well all runs denoise, over seeds."""
-    return denoising_table(labelled(runs, files.denoising))
+    write_table(eeg.denoising, parts["denoising.csv"], digits=4)
+    eeg_figures.denoising(eeg.denoising).savefig(parts["denoising.png"])
+    _draw_signals(parts, runs[0], eeg.heldout)
+    _draw_features(parts, runs, eeg.heldout)
+    shutil.copyfile(eeg.recordings, parts["recordings.csv"])
 
 
 def _draw_signals(parts: Mapping[str, Path], run: Run, heldout: Path) -> None:

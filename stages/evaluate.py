@@ -15,12 +15,13 @@ from mfr import paths
 from mfr.devices import limit_threads, resolve_device
 from mfr.errors import UserError
 from mfr.metrics import (
+    Compared,
     Evaluation,
     ModelMetrics,
     SpliceMetrics,
     Sums,
+    compared,
     correlation,
-    pair_metrics,
     sae_metrics,
     similarity_table,
     sum_over,
@@ -59,14 +60,15 @@ def run(
     with writing(*outputs) as [evaluation_part, features_part], Vectors(heldout) as vectors:
         check_size(vectors, saes, trained.saes)
         sums = sum_over(vectors, saes)
-        table = latent_table(saes, sums, vectors.features)
+        pairs = compared(saes.W)
+        table = latent_table(saes, sums, pairs, vectors.features)
         evaluation = Evaluation(
             source=vectors.source,
             method=method,
             seed=json.loads(trained.card.read_text())["seed"],
             rows=vectors.rows,
             saes=[sae_metrics(sums, i, k) for i, k in enumerate(saes.k)],
-            pairs=pair_metrics(saes.W),
+            pairs=[pair.metrics for pair in pairs],
         )
         if vectors.features is not None and isinstance(settings, EvaluateSynthetic):
             add_truth(evaluation, saes, vectors.features, table, settings.recovered_at)
@@ -76,9 +78,9 @@ def run(
         table.to_csv(features_part, index=False, float_format="%.6g")
 
 
-def latent_table(saes: Ensemble, sums: Sums, features: torch.Tensor | None) -> pd.DataFrame:
+def latent_table(saes: Ensemble, sums: Sums, pairs: list[Compared], features: torch.Tensor | None) -> pd.DataFrame:
     """One row a latent: how often and how strongly it is active, and its similarity to other SAEs and to the truth."""
-    table = similarity_table(saes.W, None if features is None else features.to(saes.W))
+    table = similarity_table(saes.W, pairs, None if features is None else features.to(saes.W))
     count = sums.count.flatten().numpy()
     table.insert(2, "k", [saes.k[sae] for sae in table["sae"]])
     table.insert(3, "frequency", count / sums.rows)

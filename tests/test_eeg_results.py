@@ -8,15 +8,13 @@ import pytest
 
 from mfr import paths
 from stages import compare, denoise, eeg_results, evaluate, prepare_recordings, preprocess_eeg, train
-from tests.conftest import ROOT
+from tests.small_project import small_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        Path("params.yaml").write_text((ROOT / "params" / "smoke.yaml").read_text())
+    with small_project(folder):
         assert prepare_recordings.main([]) == 0 and preprocess_eeg.main([]) == 0
         for method in ("baseline", "mfr"):
             run = ["--method", method, "--seed", "0"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mfr.intervals import Interval, student, verdict
+from mfr.intervals import Interval, contest, student, verdict
 
 
 def test_students_interval_is_scipys() -> None:
@@ -34,3 +34,17 @@ def test_one_value_decides_nothing() -> None:
 )
 def test_a_verdict_needs_the_whole_interval(low: float, high: float, least: float, most: float, expected: str) -> None:
     assert verdict(Interval((low + high) / 2, low, high, 5), least, most) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "higher_wins", "lower_wins"),
+    [
+        (0.1, 0.5, "better", "worse"),
+        (-0.5, -0.1, "worse", "better"),
+        (-0.1, 0.5, "undecided", "undecided"),
+        (np.nan, np.nan, "undecided", "undecided"),
+    ],
+)
+def test_a_contest_is_won_by_the_whole_interval(low: float, high: float, higher_wins: str, lower_wins: str) -> None:
+    difference = Interval((low + high) / 2, low, high, 5)
+    assert contest(difference) == higher_wins and contest(difference, lower_is_better=True) == lower_wins

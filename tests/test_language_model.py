@@ -4,7 +4,6 @@ import time
 
 import pytest
 import torch
-from transformers import GPT2LMHeadModel
 
 from mfr.errors import UserError
 from mfr.language_model import (
@@ -17,39 +16,10 @@ from mfr.language_model import (
     pin,
     weights_sha256,
 )
-from mfr.params import TrainedHere
 from mfr.pinned import MANIFEST
-from tests.models import save_loud
+from tests.loud_model import HOOK, SHAPE, bridge, folder, pinned, plain, tokens
 
-HOOK = "blocks.0.hook_mlp_out"
-SHAPE = TrainedHere(layers=3, width=16, heads=2, vocabulary=512, context=12, steps=1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return save_loud(SHAPE, tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def pinned(folder, tmp_path_factory):
-    output = tmp_path_factory.mktemp("pinned")
-    (output / MANIFEST).write_text(pin(str(folder), None).model_dump_json())
-    return output
-
-
-@pytest.fixture(scope="module")
-def bridge(pinned):
-    return load(pinned, torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def plain(folder):
-    return GPT2LMHeadModel.from_pretrained(folder).eval()
-
-
-@pytest.fixture(scope="module")
-def tokens():
-    return torch.randint(0, SHAPE.vocabulary, (5, SHAPE.context), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
+__all__ = ["bridge", "folder", "pinned", "plain", "tokens"]  # the fixtures
 
 
 @pytest.mark.parametrize("layer", [0, 2])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfr.metrics import correlation, pair_metrics, sae_metrics, similarity_table, sum_over, truth_metrics
+from mfr.metrics import compared, correlation, sae_metrics, similarity_table, sum_over, truth_metrics
 from mfr.sae import Ensemble
 from mfr.store import Vectors
 from tests.dense import dense_reconstruction
@@ -58,7 +58,7 @@ def test_pairs_of_saes() -> None:
     W = torch.randn(3, 7, 5)
     W[1] = W[0] * 2
     W[2] = W[0].flip(0)
-    pairs = {(pair.first, pair.second): pair for pair in pair_metrics(W)}
+    pairs = {(pair.first, pair.second): pair for pair in (found.metrics for found in compared(W))}
     assert set(pairs) == {(0, 1), (0, 2), (1, 2)}
     assert pairs[0, 1].decoder_l2 == pytest.approx(0, abs=1e-5) and pairs[0, 2].decoder_l2 > 1
     assert all(pair.mmcs_max == pytest.approx(1, abs=1e-5) == pair.mcc_hungarian for pair in pairs.values())
@@ -66,15 +66,15 @@ def test_pairs_of_saes() -> None:
 
 
 def test_distances_of_matched_decoders_follow_from_their_cosines_and_of_unmatched_from_their_number_of_rows() -> None:
-    one, other = pair_metrics(torch.randn(2, 400, 300)), pair_metrics(torch.randn(2, 400, 300))
-    for (pair,) in (one, other):
+    for _ in range(2):
+        (pair,) = (found.metrics for found in compared(torch.randn(2, 400, 300)))
         assert pair.decoder_l2_matched == pytest.approx(np.sqrt(2 * 400 * (1 - pair.mcc_hungarian)), rel=1e-4)
         assert pair.decoder_l2_matched < pair.decoder_l2 == pytest.approx(np.sqrt(2 * 400), rel=0.01)
 
 
 def test_similarity_table_and_its_correlation() -> None:
     W, features = torch.randn(3, 5, 4), torch.randn(5, 4)
-    table = similarity_table(W, features)
+    table = similarity_table(W, compared(W), features)
     assert list(table["sae"]) == [0] * 5 + [1] * 5 + [2] * 5
 
     def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -90,10 +90,11 @@ def test_similarity_table_and_its_correlation() -> None:
 
 
 def test_latents_left_without_a_true_partner_have_none() -> None:
-    table = similarity_table(torch.randn(2, 6, 4), torch.randn(4, 4))
+    W = torch.randn(2, 6, 4)
+    table = similarity_table(W, compared(W), torch.randn(4, 4))
     assert table["truth_hungarian"].isna().sum() == 4 and table["truth_max"].notna().all()
     assert np.isfinite(correlation(table).r_hungarian)
 
 
 def test_a_single_sae_has_no_similarity_across(tmp_path: Path) -> None:
-    assert "across_max" not in similarity_table(torch.randn(1, 6, 4), None)
+    assert "across_max" not in similarity_table(torch.randn(1, 6, 4), [], None)

@@ -1,37 +1,11 @@
 import pytest
 import torch
-from transformers import GPT2LMHeadModel
 
-from mfr.language_model import ModelManifest, capture, load
-from mfr.params import TrainedHere
-from mfr.pinned import MANIFEST
+from mfr.language_model import capture
 from mfr.splice import Damage, Damages, damages
-from tests.models import save_loud
+from tests.loud_model import HOOK, SHAPE, bridge, folder, pinned, plain, tokens
 
-HOOK = "blocks.0.hook_mlp_out"
-SHAPE = TrainedHere(layers=3, width=16, heads=2, vocabulary=512, context=12, steps=1)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = save_loud(SHAPE, tmp_path_factory.mktemp("model"))
-    (folder / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def bridge(folder):
-    return load(folder, torch.device("cpu"))
-
-
-@pytest.fixture(scope="module")
-def plain(folder):
-    return GPT2LMHeadModel.from_pretrained(folder).eval()
-
-
-@pytest.fixture(scope="module")
-def tokens():
-    return torch.randint(0, SHAPE.vocabulary, (5, SHAPE.context), generator=torch.Generator().manual_seed(0), dtype=torch.int32)
+__all__ = ["bridge", "folder", "pinned", "plain", "tokens"]  # the fixtures
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,13 @@ from mfr.params_file import load
 from mfr.sae_file import read_saes
 from mfr.store import Vectors
 from stages import compare, evaluate, generate_synthetic, train
-from tests.conftest import ROOT
+from tests.small_project import small_project
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        Path("params.yaml").write_text((ROOT / "params" / "smoke.yaml").read_text())
+    with small_project(folder):
         assert generate_synthetic.main([]) == 0
         for method in ("baseline", "mfr", "reinit"):
             words = ["--source", "synthetic", "--method", method, "--seed", "0"]
