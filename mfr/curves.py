@@ -12,6 +12,7 @@ from mfr.loops import each
 from mfr.matching import mcc_hungarian, mmcs_max, recovered
 
 EXPLODED = 1000
+DEAD_STEPS = 50
 
 
 @dataclass
@@ -34,8 +35,8 @@ class CurveRow:
     """One SAE at one step of training.
 
     mse and both kinds of unevenness are those of the step's batch, stale and gap those of the last matching
-    (`mfr.mutual.Match`); inactive is the share of latents that were never active since the row before. The rest is its
-    `Likeness`, in rows that have one. Where inputs are scaled, mse is that of the vectors as they are, and alpha weighs the
+    (`mfr.mutual.Match`); dead is the share of latents that were not active in the last 50 steps. The rest is its `Likeness`,
+    in rows that have one. Where inputs are scaled, mse is that of the vectors as they are, and alpha weighs the
     penalty against that of the scaled ones.
     """
 
@@ -47,7 +48,7 @@ class CurveRow:
     alpha: float
     stale: float
     gap: float
-    inactive: float
+    dead: float
     unevenness: float
     unevenness_cubed: float
     reinits: int
@@ -74,22 +75,11 @@ class Progress:
 
 
 class Watch:
-    """What was seen since the last row of the curves: losses (n) of every step, and how often each latent was active (n, h)."""
+    """The losses (n) of every step since the last row of the curves."""
 
-    def __init__(self, k: list[int], hidden: int, device: torch.device) -> None:
+    def __init__(self, k: list[int]) -> None:
         self.k = k
-        self.active = torch.zeros(len(k), hidden, dtype=torch.int64, device=device)
         self.losses: list[torch.Tensor] = []
-
-    def see(self, losses: torch.Tensor, counts: torch.Tensor) -> None:
-        """Take note of a step."""
-        self.losses.append(losses)
-        self.active += counts
-
-    def forget(self) -> None:
-        """Begin anew, after a row."""
-        self.active.zero_()
-        self.losses = []
 
     def check(self, progress: Progress, *unseen: torch.Tensor) -> None:
         """Warn of losses that explode, and stop at one that is NaN or infinite, of the steps seen, and of `unseen` ones."""

@@ -12,7 +12,7 @@ from statistics import mean
 import torch
 
 from mfr import checkpoint, kernels, mutual, sae
-from mfr.curves import CurveRow, Likeness, Progress, Watch, likeness
+from mfr.curves import DEAD_STEPS, CurveRow, Likeness, Progress, Watch, likeness
 from mfr.errors import UserError
 from mfr.interruption import Interrupted, Interruption
 from mfr.method import Method, Train
@@ -72,8 +72,8 @@ class Trainer:
         self.penalty = torch.zeros((), device=device)
         self.matches: Sequence[Match] = ()
         self.saved_step = 0
-        self.watch = Watch(settings.k, settings.hidden, device)
-        self.idle = torch.zeros_like(self.watch.active)
+        self.watch = Watch(settings.k)
+        self.idle = torch.zeros(self.saes.b.shape, dtype=torch.int64, device=device)
 
     def run(self, saving: Saving, log_s: float | None = None) -> Ensemble:
         """The ensemble trained to the last step, from the checkpoint where there is one; the curves are in `progress.curves`.
@@ -120,18 +120,17 @@ class Trainer:
             self.loss_and_gradients(seen, W, b, k, settings.activation, settings.precision, W.grad, b.grad, target=x)
             for (W, b), k in zip(self.parameters, self.saes.k, strict=True)
         ]
-        losses = torch.stack([part.loss for part in parts])
+        losses, counts = torch.stack([part.loss for part in parts]), torch.stack([part.counts for part in parts])
         matches = self._matches(losses)
         # Up to here nothing has changed that the run's result depends on.
         with self.interruption.deferred():
             self._set_matches(matches)
+            self.watch.losses.append(losses)
+            self.idle = torch.where(counts > 0, 0, self.idle + 1)
             self._pull_together(losses)
             self._teach_dead(seen, x, parts)
             self._set_learning_rate()
             self.optimizer.step()
-            counts = torch.stack([part.counts for part in parts])
-            self.watch.see(losses, counts)
-            self.idle = torch.where(counts > 0, 0, self.idle + 1)
             self._restart(counts)
             self._transplant()
             self.progress.step += 1
@@ -234,7 +233,7 @@ class Trainer:
         measure_every = settings.log_every * (settings.measure_every or 0)
         measured = measure_every and (step % measure_every == 0 or step == settings.steps)
         likenesses = likeness(self.saes.W, self.features) if measured else [Likeness() for _ in settings.k]
-        inactive = (self.watch.active == 0).float().mean(dim=1).tolist()
+        dead = (self.idle >= DEAD_STEPS).float().mean(dim=1).tolist()
         uneven, uneven_cubed = self._uneven(counts, "absolute"), self._uneven(counts, "cubed")
         for i, k in enumerate(settings.k):
             self.progress.curves.append(
@@ -247,14 +246,14 @@ class Trainer:
                     alpha=self.progress.alpha,
                     stale=mean(match.stale for match in self.matches) if self.matches else 0.0,
                     gap=max((match.gap for match in self.matches), default=0.0),
-                    inactive=inactive[i],
+                    dead=dead[i],
                     unevenness=uneven[i],
                     unevenness_cubed=uneven_cubed[i],
                     reinits=self.progress.reinits[i],
                     **vars(likenesses[i]),
                 )
             )
-        self.watch.forget()
+        self.watch.losses = []
 
     def _describe(self, rate: float) -> str:
         step, steps = self.progress.step, self.settings.steps
@@ -270,7 +269,7 @@ class Trainer:
             self.saved_step = self.progress.step
 
     def _tensors(self) -> dict[str, torch.Tensor]:
-        tensors = {"W": self.saes.W, "b": self.saes.b, "penalty": self.penalty, "active": self.watch.active, "idle": self.idle}
+        tensors = {"W": self.saes.W, "b": self.saes.b, "penalty": self.penalty, "idle": self.idle}
         tensors |= checkpoint.of_matches(self.matches)
         if self.watch.losses:
             tensors["losses"] = torch.stack(self.watch.losses)
@@ -294,7 +293,7 @@ class Trainer:
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
         self.saes.W.copy_(tensors["W"])
         self.saes.b.copy_(tensors["b"])
-        self.penalty, self.idle, self.watch.active = tensors["penalty"], tensors["idle"], tensors["active"]
+        self.penalty, self.idle = tensors["penalty"], tensors["idle"]
         self.watch.losses = list(tensors["losses"]) if "losses" in tensors else []
         self._set_matches(checkpoint.to_matches(tensors))
         for name, parameter in self._named_parameters():

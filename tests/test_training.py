@@ -5,6 +5,7 @@ from typing import Literal
 import pytest
 import torch
 
+from mfr.curves import DEAD_STEPS
 from mfr.errors import UserError
 from mfr.method import AuxK, Method
 from mfr.mutual import warmup
@@ -18,7 +19,7 @@ from tests.small_training import CPU, DYING, METHODS, PENALTY, saving, settings
 @pytest.mark.parametrize("method", ["baseline", "mfr", "dead", "live", "linear"])
 @pytest.mark.parametrize("activation", ["topk", "topk_relu"])
 def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: Path, method: str, activation: str) -> None:
-    chosen = settings(activation=activation, **{"k": [1, 3], "batch": 16} if method in ("dead", "live") else {})
+    chosen = settings(activation=activation, **{"k": [1, 3], "batch": 16, "steps": 8} if method in ("dead", "live") else {})
     own = {"alpha": "relative", "dead_after": 2, "max_gap": 0.0}
     methods = METHODS | {"linear": Method(schedule="linear", learning_rate=0.02, steps=13)}
     methods |= {name: Method(penalty=PENALTY.model_copy(update=own | {"latents": name})) for name in ("dead", "live")}
@@ -35,6 +36,9 @@ def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: P
     weight, idle, some_dead = 0.0, torch.zeros(start.b.shape), False
     for step, x in enumerate(batches):
         losses = [dense_loss(x, W[i], b[i], k, relu=activation == "topk_relu") for i, k in enumerate(chosen.k)]
+        for i, k in enumerate(chosen.k):
+            used = torch.bincount((x @ W[i].T + b[i]).topk(k).indices.flatten(), minlength=chosen.hidden) > 0
+            idle[i] = torch.where(used, 0, idle[i] + 1)
         pulled = torch.zeros_like(W)
         if methods[method].penalty:
             if step % PENALTY.refresh == 0:
@@ -48,9 +52,6 @@ def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: P
             dead = idle >= 2
             some_dead |= bool(dead.any())
             pulled *= (dead == (method == "dead"))[:, :, None]
-        for i, k in enumerate(chosen.k):
-            used = torch.bincount((x @ W[i].T + b[i]).topk(k).indices.flatten(), minlength=chosen.hidden) > 0
-            idle[i] = torch.where(used, 0, idle[i] + 1)
         if method == "linear":
             optimizer.param_groups[0]["lr"] = 0.02 * (steps - step) / steps
         optimizer.zero_grad()
@@ -92,18 +93,23 @@ def test_penalty_draws_features_together(data: Path, tmp_path: Path) -> None:
     assert penalties[-1] < 0.5 * penalties[0]
 
 
-def test_inactive_latents_of_a_row_were_in_no_batch_since_the_row_before(data: Path, tmp_path: Path) -> None:
+def test_dead_latents_of_a_row_were_not_active_in_the_last_steps(data: Path) -> None:
     with Vectors(data) as vectors:
-        trainer = Trainer(vectors, settings(**DYING, log_every=3, steps=6), Method(), 0, CPU)
-        seen: set[int] = set()
-        for step, x in enumerate(islice(vectors.batches(16, 0), 6), start=1):
-            # Rows: step 3, the early one 5, and 6.
-            seen = set() if step in (4, 6) else seen
-            seen |= set(trainer.saes.encode(0, x)[1].flatten().tolist())
+        trainer = Trainer(vectors, settings(**DYING, steps=DEAD_STEPS + 10), Method(), 0, CPU)
+        trainer.saes.b[0, :5] = -100
+        last = torch.zeros(trainer.saes.b.shape)
+        for step, x in enumerate(islice(vectors.batches(16, 0), DEAD_STEPS + 10), start=1):
+            for i in range(len(last)):
+                last[i, trainer.saes.encode(i, x)[1].unique()] = step
             trainer.step(x)
-            if step in (3, 5, 6):
-                row = trainer.progress.curves[-2]
-                assert row.step == step and row.inactive == pytest.approx(1 - len(seen) / 96)
+    expected = {
+        (row.step, i): (row.step - last[i] >= DEAD_STEPS).float().mean().item()
+        for row in trainer.progress.curves[-2:]
+        for i in range(len(last))
+    }
+    assert {(row.step, row.sae): row.dead for row in trainer.progress.curves[-2:]} == pytest.approx(expected)
+    assert 0 < expected[DEAD_STEPS + 10, 0] < 1
+    assert all(row.dead == 0 for row in trainer.progress.curves if row.step < DEAD_STEPS)
 
 
 def test_rows_say_how_alike_the_features_are_where_asked(data: Path, tmp_path: Path) -> None:

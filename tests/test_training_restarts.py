@@ -80,7 +80,11 @@ def test_the_gradient_of_a_step_with_auxk_is_that_of_dense_autograd(data: Path, 
         *earlier, x = islice(vectors.batches(chosen.batch, 0), 5)
     for each in earlier:
         trainer.step(each)
-    W, b, dead = trainer.saes.W.clone(), trainer.saes.b.clone(), trainer.idle >= AUXK.dead_after
+    W, b, idle = trainer.saes.W.clone(), trainer.saes.b.clone(), trainer.idle + 1
+    for i in range(len(idle)):
+        idle[i, trainer.saes.encode(i, x)[1].unique()] = 0
+    dead = idle >= AUXK.dead_after
+    assert (dead != (trainer.idle + 1 >= AUXK.dead_after)).any()  # some come back to life in this batch
     trainer.step(x)
     assert (dead.sum(dim=1) > 10).all()
     for i, k in enumerate(chosen.k):
