@@ -18,8 +18,6 @@ from mfr.matching import cosines, hungarian
 from mfr.sae import Ensemble
 
 MATCHED_AT = 0.7
-
-
 MEASURES = ["pw_mcc", "matched_70", "pw_mcc_live", "matched_70_live"]
 
 
@@ -33,11 +31,12 @@ class Pair(NamedTuple):
 
 
 def consistency(ensembles: Sequence[Ensemble], live: Sequence[torch.Tensor]) -> pd.DataFrame:
-    """Of one method's ensembles, one a seed: columns kind, k, pw_mcc, matched_70, the same of live latents, and pairs.
+    """Of one method's ensembles, one a seed: columns kind, k, each of `MEASURES` with its spread, and pairs.
 
     pw_mcc is the mean cosine of one-to-one pairs of features (arXiv 2505.20254), matched_70 the share of these above .7; both
-    are means over pairs of SAEs. `live` (n, h) tells which latents of each ensemble are ever active: dead ones, which nothing
-    holds in place, may gather and so agree. Between seeds, SAEs of the same place and k are compared.
+    are means over pairs of SAEs, `…_sd` their standard deviations. `live` (n, h) tells which latents of each ensemble are ever
+    active: dead ones, which nothing holds in place, may gather and so agree. Between seeds, SAEs of the same place and k are
+    compared.
     """
 
     def measure(pair: Pair) -> tuple[float, ...]:
@@ -48,7 +47,9 @@ def consistency(ensembles: Sequence[Ensemble], live: Sequence[torch.Tensor]) -> 
     pairs = [*_within(ensembles), *_between(ensembles)]
     rows = [(pair.kind, pair.k, *found) for pair, found in zip(pairs, each(measure, pairs), strict=True)]
     grouped = pd.DataFrame(rows, columns=["kind", "k", *MEASURES]).groupby(["kind", "k"], sort=False)
-    return grouped[MEASURES].mean().assign(pairs=grouped.size()).reset_index()
+    means, spreads = grouped[MEASURES].mean(), grouped[MEASURES].std().add_suffix("_sd")
+    columns = [column for measure in MEASURES for column in (measure, f"{measure}_sd")]
+    return means.join(spreads)[columns].assign(pairs=grouped.size()).reset_index()
 
 
 def _within(ensembles: Sequence[Ensemble]) -> list[Pair]:
@@ -89,7 +90,7 @@ def consistency_tree(table: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[
     """Tables of `consistency` with a column `method` as nested keys for `dvc metrics diff`: `baseline.between.k36.pw_mcc`."""
     tree: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for row in table.itertuples():
-        found = {measure: getattr(row, measure) for measure in MEASURES}
+        found = {name: getattr(row, name) for measure in MEASURES for name in (measure, f"{measure}_sd")}
         leaf = {measure: float(f"{value:.6g}") for measure, value in found.items() if pd.notna(value)}
         tree.setdefault(row.method, {}).setdefault(row.kind, {})[f"k{row.k}" if row.k else "mixed_k"] = leaf
     return tree

@@ -15,7 +15,8 @@ DOTS_PER_INCH = 120
 PANELS_A_ROW = 5
 UNEVEN_STEPS = 100
 FREQUENCY_BINS = 25
-COSINES = (0, 0.25, 0.5, 0.75)
+COSINES = (0, 0.5, 1)
+LINES = ("-", "--", "-.", ":")
 
 
 def learning_curves(curves: pd.DataFrame) -> Figure:
@@ -23,9 +24,9 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
     ks, methods = sorted(curves["k"].unique()), list(curves["method"].unique())
     figure, axes = panels(len(ks), share_y=True)
     for k, panel in zip(ks, axes):
-        for method, colour in zip(methods, colours_of(len(methods))):
+        for method, style in zip(methods, _styles(len(methods))):
             here = curves[(curves["k"] == k) & (curves["method"] == method)]
-            _line_of_seeds(panel, here, "mse", colour, method)
+            _line_of_seeds(panel, here, "mse", style, method)
         panel.set(title=f"k = {k}", xlabel="step")
         _logarithmic(panel)
     axes[0].set_ylabel("mean squared error (training batches)")
@@ -77,26 +78,23 @@ def densities(latents: pd.DataFrame) -> Figure:
     return figure
 
 
-def similarities(latents: pd.DataFrame, matching: str) -> Figure:
-    """Similarity to the truth against similarity across SAEs, a dot a latent, a panel a method (paper, figures 2, 3 and 5).
+def similarities(latents: pd.DataFrame) -> Figure:
+    """Similarity to the truth against similarity across SAEs, a dot a latent, a panel a method (paper, figures 2 and 3).
 
-    `latents` holds the tables of all runs with a column `method`; `matching` is `max` or `hungarian`. r is Pearson's
-    over the latents of all seeds.
+    `latents` holds the tables of all runs with a column `method`. Pairs are one to one; r is Pearson's, a mean over seeds.
     """
     methods = list(latents["method"].unique())
     figure, axes = panels(len(methods), share_y=True)
-    across, truth = f"across_{matching}", f"truth_{matching}"
     for method, panel, colour in zip(methods, axes, colours_of(len(methods))):
         here = latents[latents["method"] == method]
-        panel.scatter(here[across], here[truth], s=5, color=colour, alpha=0.4, linewidths=0)
-        panel.set(title=f"{method}, r = {here[across].corr(here[truth]):.2f}", xlabel="cosine across SAEs")
-        panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xticks=COSINES)
+        panel.scatter(here["across_hungarian"], here["truth_hungarian"], s=5, color=colour, alpha=0.4, linewidths=0)
+        _describe_similarity(panel, here, method)
     axes[0].set_ylabel("cosine with a true feature")
     return figure
 
 
 def activity(latents: pd.DataFrame) -> Figure:
-    """`similarities` by maximum, coloured by how often a latent is active (paper, figures 4 and 5)."""
+    """`similarities`, coloured by how often a latent is active (paper, figures 4 and 5)."""
     methods = list(latents["method"].unique())
     figure, axes = panels(len(methods), share_y=True)
     # A latent that is never active has no place on a logarithmic scale: it gets its lowest colour.
@@ -105,21 +103,34 @@ def activity(latents: pd.DataFrame) -> Figure:
     for method, panel in zip(methods, axes):
         here = latents[latents["method"] == method].sort_values("frequency", ascending=False)
         colours = here["frequency"].clip(lower=active.min())
-        dots = panel.scatter(here["across_max"], here["truth_max"], s=6, c=colours, norm=scale, cmap="viridis", linewidths=0)
-        panel.set(title=method, xlabel="cosine across SAEs", xlim=(0, 1.02), ylim=(0, 1.02), xticks=COSINES)
+        across, truth = here["across_hungarian"], here["truth_hungarian"]
+        dots = panel.scatter(across, truth, s=6, c=colours, norm=scale, cmap="viridis", linewidths=0)
+        _describe_similarity(panel, here, method)
     axes[0].set_ylabel("cosine with a true feature")
     figure.colorbar(dots, ax=axes, label="share of vectors in which it is active")
     return figure
 
 
-def uneven_initialisations(curves: pd.DataFrame) -> Figure:
-    """The unevenness of activity over the first steps, a line an initialisation, a panel a method (paper, figure 6)."""
+def _describe_similarity(panel: Axes, latents: pd.DataFrame, method: str) -> None:
+    seeds = [own["across_hungarian"].corr(own["truth_hungarian"]) for _, own in latents.groupby("seed")]
+    panel.set(title=f"{method}, r = {np.mean(seeds):.2f}", xlabel="cosine across SAEs")
+    panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xticks=COSINES)
+
+
+def uneven_initialisations(curves: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
+    """The unevenness of activity over the first steps, a line an initialisation, a panel a method (paper, figure 6).
+
+    SAEs of one seed have one colour. A dashed line marks the threshold of methods that have one; an SAE above it at a check
+    starts anew.
+    """
     curves = curves[curves["step"] <= UNEVEN_STEPS]
     methods = list(curves["method"].unique())
     figure, axes = panels(len(methods), share_y=True)
     for method, panel in zip(methods, axes):
         for (seed, _), line in curves[curves["method"] == method].groupby(["seed", "sae"]):
             panel.plot(line["step"], line["unevenness"], linewidth=0.9, color=COLOURS[seed % len(COLOURS)])
+        if method in thresholds:
+            panel.axhline(thresholds[method], color="black", linewidth=0.8, linestyle="--")
         panel.set(title=method, xlabel="step")
         _logarithmic(panel)
     axes[0].set_ylabel("mean deviation of activity from k/h")
@@ -131,10 +142,10 @@ def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
     figure, axes = panels(len(measures))
     methods = list(curves["method"].unique())
     for (measure, label), panel in zip(measures.items(), axes):
-        for method, colour in zip(methods, colours_of(len(methods))):
+        for method, style in zip(methods, _styles(len(methods))):
             measured = curves[curves["method"] == method].dropna(subset=measure)
             if len(measured):
-                _line_of_seeds(panel, measured, measure, colour, method)
+                _line_of_seeds(panel, measured, measure, style, method)
         panel.set(ylabel=label, xlabel="step")
     if curves[list(measures)].notna().any(axis=None):
         axes[0].legend(fontsize="small")
@@ -167,10 +178,11 @@ def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str]) -> Figure:
     return figure
 
 
-def _line_of_seeds(panel: Axes, curves: pd.DataFrame, measure: str, colour: str, label: str) -> None:
+def _line_of_seeds(panel: Axes, curves: pd.DataFrame, measure: str, style: tuple[str, str], label: str) -> None:
     """The mean over SAEs and seeds at each step, and a band from the lowest to the highest seed."""
     seeds = curves.groupby(["step", "seed"])[measure].mean().unstack()
-    panel.plot(seeds.index, seeds.mean(axis=1), color=colour, label=label, linewidth=1.4)
+    colour, line = style
+    panel.plot(seeds.index, seeds.mean(axis=1), color=colour, linestyle=line, label=label, linewidth=1.4)
     panel.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.25, linewidth=0)
 
 
@@ -197,6 +209,11 @@ def panels(
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(alpha=0.25)
     return figure, list(axes[:count])
+
+
+def _styles(count: int) -> list[tuple[str, str]]:
+    """Colours and lines; the lines differ so that curves which coincide are both seen."""
+    return [(colour, LINES[i % len(LINES)]) for i, colour in enumerate(colours_of(count))]
 
 
 def colours_of(count: int) -> list[str]:

@@ -30,11 +30,17 @@ def student(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - reach, mean + reach, n)
 
 
+def share(successes: int, n: int) -> Interval:
+    """The share of n independent trials that succeeded, with the exact interval (Clopper and Pearson, 1934)."""
+    found = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, "exact")
+    return Interval(successes / n, found.low, found.high, n)
+
+
 def verdict(interval: Interval, least: float = -np.inf, most: float = np.inf) -> Verdict:
     """Whether a value lies above `least` and below `most`: it holds or fails where its whole interval does."""
     if interval.low > least and interval.high < most:
         return "holds"
-    if interval.high <= least or interval.low >= most:
+    if interval.high < least or interval.low > most:
         return "fails"
     return "undecided"
 

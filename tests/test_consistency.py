@@ -24,7 +24,7 @@ def test_within_and_between_compare_different_saes() -> None:
     assert found.loc["between", "pw_mcc"] == pytest.approx(1) and found["pairs"].tolist() == [2, 2]
     tree = consistency_tree(table.assign(method="baseline"))
     same = {"pw_mcc": 1.0, "matched_70": 1.0, "pw_mcc_live": 1.0, "matched_70_live": 1.0}
-    assert tree["baseline"]["between"]["k3"] == same
+    assert tree["baseline"]["between"]["k3"] == same | {f"{name}_sd": pytest.approx(0, abs=1e-6) for name in same}
     assert consistency([ensemble(EYE, TURNED)], [ALL])["kind"].tolist() == ["within"]
 
 
@@ -35,6 +35,12 @@ def test_dead_latents_that_agree_do_not_count_among_live_ones() -> None:
     assert (found.pw_mcc, found.pw_mcc_live, found.matched_70_live) == pytest.approx((0.5, 0, 0))
     (none,) = consistency([ensemble(EYE, OTHER)], [~ALL]).itertuples()
     assert np.isnan(none.pw_mcc_live)
+
+
+def test_spreads_are_over_pairs() -> None:
+    (found,) = consistency([ensemble(EYE, OTHER), ensemble(EYE, TURNED)], [ALL, ALL]).query("kind == 'within'").itertuples()
+    assert (found.pw_mcc, found.pairs) == (pytest.approx(0.75), 2)
+    assert found.pw_mcc_sd == found.matched_70_live_sd == pytest.approx(np.std([0.5, 1], ddof=1))
 
 
 def test_only_saes_of_one_k_are_compared_between_seeds() -> None:

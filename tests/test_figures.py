@@ -49,11 +49,11 @@ def test_densities_are_shares_of_all_latents_and_the_dead_are_counted() -> None:
 
 def test_similarities_draw_a_panel_a_method_with_r() -> None:
     random = np.random.default_rng(0)
-    latents = pd.DataFrame(
-        {"across_max": random.random(40), "truth_max": random.random(40), "method": ["baseline"] * 20 + ["mfr"] * 20}
-    )
-    figure = figures.similarities(latents, "max")
-    r = np.corrcoef(latents["across_max"][:20], latents["truth_max"][:20])[0, 1]
+    methods, seeds = ["baseline"] * 20 + ["mfr"] * 20, [0, 1] * 20
+    across, truth = random.random((2, 40))
+    latents = pd.DataFrame({"across_hungarian": across, "truth_hungarian": truth, "method": methods, "seed": seeds})
+    figure = figures.similarities(latents)
+    r = np.mean([np.corrcoef(across[seed:20:2], truth[seed:20:2])[0, 1] for seed in (0, 1)])
     assert figure.axes[0].get_title() == f"baseline, r = {r:.2f}"
     assert len(figure.axes) == 2 and len(figure.axes[1].collections[0].get_offsets()) == 20
 
@@ -66,8 +66,10 @@ def test_many_methods_have_colours_of_their_own(summary: pd.DataFrame) -> None:
 
 def test_activity_is_coloured_on_one_logarithmic_scale() -> None:
     frequency = np.array([0, 1e-4, 1e-2, 1e-1] * 2)
-    columns = {"across_max": 0.5, "truth_max": 0.5, "frequency": frequency, "method": ["baseline"] * 4 + ["mfr"] * 4}
+    cosines = {"across_hungarian": [0.5, 0.6, 0.7, 0.7] * 2, "truth_hungarian": [0.5, 0.6, 0.7, 0.7] * 2}
+    columns = {**cosines, "frequency": frequency, "method": ["baseline"] * 4 + ["mfr"] * 4, "seed": 0}
     figure = figures.activity(pd.DataFrame(columns))
+    assert figure.axes[0].get_title() == "baseline, r = 1.00"
     dots = [panel.collections[0] for panel in figure.axes[:2]]
     assert all((each.norm.vmin, each.norm.vmax) == (1e-4, 1e-1) for each in dots)
     assert sorted(dots[0].get_array()) == [1e-4, 1e-4, 1e-2, 1e-1]
@@ -85,9 +87,10 @@ def curves(measured: bool) -> pd.DataFrame:
 
 
 def test_uneven_initialisations_have_a_line_each() -> None:
-    figure = figures.uneven_initialisations(curves(True))
-    assert [len(panel.lines) for panel in figure.axes] == [4, 4]
+    figure = figures.uneven_initialisations(curves(True), {"mfr": 1.5})
+    assert [len(panel.lines) for panel in figure.axes] == [4, 5]
     assert np.allclose(figure.axes[0].lines[1].get_ydata(), [1.1, 1.2, 1.3])
+    assert set(figure.axes[1].lines[4].get_ydata()) == {1.5}
 
 
 def test_measures_over_steps_are_means_over_seeds_or_said_to_be_missing() -> None:
@@ -99,5 +102,5 @@ def test_measures_over_steps_are_means_over_seeds_or_said_to_be_missing() -> Non
 
 def test_panels_go_on_in_another_row() -> None:
     many = pd.concat([curves(True)[lambda table: table["method"] == "mfr"].assign(method=f"m{i}") for i in range(7)])
-    drawn = [panel for panel in figures.uneven_initialisations(many).axes if panel.axison]
+    drawn = [panel for panel in figures.uneven_initialisations(many, {}).axes if panel.axison]
     assert len(drawn) == 7 and len({round(panel.get_position().y0, 2) for panel in drawn}) == 2

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mfr.intervals import Interval, contest, student, verdict
+from mfr.intervals import Interval, contest, share, student, verdict
 
 
 def test_students_interval_is_scipys() -> None:
@@ -19,13 +19,21 @@ def test_one_value_decides_nothing() -> None:
     assert verdict(found, least=0) == "undecided"
 
 
+@pytest.mark.parametrize(("successes", "n"), [(0, 5), (1, 1), (3, 7), (5, 5)])
+def test_bounds_of_a_share_leave_a_chance_of_a_fortieth_beyond(successes: int, n: int) -> None:
+    found = share(successes, n)
+    assert (found.value, found.n) == (successes / n, n)
+    assert successes == 0 or stats.binom.sf(successes - 1, n, found.low) == pytest.approx(0.025)
+    assert successes == n or stats.binom.cdf(successes, n, found.high) == pytest.approx(0.025)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "least", "most", "expected"),
     [
         (0.1, 0.5, 0, np.inf, "holds"),
         (-0.1, 0.5, 0, np.inf, "undecided"),
         (-0.5, -0.1, 0, np.inf, "fails"),
-        (0.0, 0.0, 0, np.inf, "fails"),
+        (0.0, 0.0, 0, np.inf, "undecided"),
         (0.6, 0.65, 0.575, 0.675, "holds"),
         (0.5, 0.65, 0.575, 0.675, "undecided"),
         (0.7, 0.8, 0.575, 0.675, "fails"),

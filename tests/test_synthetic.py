@@ -71,6 +71,30 @@ def test_frequencies_of_features_and_pairs_in_one_group() -> None:
     assert np.abs(indicator.T @ indicator / rows - expected).max() < 5 * np.sqrt(0.25 / rows)
 
 
+def raced(size: int, count: int, decay: float, rows: int) -> np.ndarray:
+    """Who is among `count` successive draws, as a race: the first to arrive, at exponential times with the weights as rates."""
+    times = np.random.default_rng(1).exponential(size=(rows, size)) / decay ** np.arange(size)
+    return times <= np.partition(times, count - 1, axis=1)[:, count - 1 : count]
+
+
+@pytest.mark.parametrize(
+    ("reading", "count", "rows"), [("every_group_k3", 3, 20_000), ("one_group_k3", 3, 240_000), ("one_group_k36", 36, 240_000)]
+)
+def test_frequencies_of_features_and_pairs_at_the_papers_size(reading: str, count: int, rows: int) -> None:
+    chosen = settings(reading=reading, features=512, groups=12, decay=0.99)
+    active, _ = draw(chosen, rows)
+    of_groups = active.reshape(-1, count).astype(int)
+    for size, first in ((43, 0), (42, 8 * 43)):  # the groups of one size are alike
+        own = of_groups[(of_groups[:, 0] >= first) & (of_groups[:, 0] < first + (8 * 43 if size == 43 else 4 * 42))]
+        indicator = np.zeros((len(own), size), np.float32)
+        np.put_along_axis(indicator, (own - first) % size, 1, axis=1)
+        expected = raced(size, count, 0.99, 200_000).astype(np.float32)
+        found, reference = (drawn.T @ drawn / len(drawn) for drawn in (indicator, expected))
+        p = (found * len(own) + reference * 200_000) / (len(own) + 200_000)
+        z = (found - reference) / np.sqrt(p * (1 - p) * (1 / len(own) + 1 / 200_000))
+        assert np.abs(z).max() < 5 and np.abs(z).mean() == pytest.approx(np.sqrt(2 / np.pi), rel=0.25)
+
+
 @pytest.mark.parametrize(("reading", "count"), [("one_group_k3", 3), ("one_group_k36", 36)])
 def test_one_group_readings_draw_from_one_group(reading: str, count: int) -> None:
     chosen = settings(reading=reading, features=400, groups=10)
