@@ -16,6 +16,8 @@ PANELS_A_ROW = 5
 UNEVEN_STEPS = 100
 FREQUENCY_BINS = 25
 COSINES = (0, 0.5, 1)
+COSINE_LIMITS = (-0.15, 1.03)  # pairs that are left over may point apart
+DOTS = COLOURS[2]
 LINES = ("-", "--", "-.", ":")
 
 
@@ -85,9 +87,9 @@ def similarities(latents: pd.DataFrame) -> Figure:
     """
     methods = list(latents["method"].unique())
     figure, axes = panels(len(methods), share_y=True)
-    for method, panel, colour in zip(methods, axes, colours_of(len(methods))):
+    for method, panel in zip(methods, axes):
         here = latents[latents["method"] == method]
-        panel.scatter(here["across_hungarian"], here["truth_hungarian"], s=5, color=colour, alpha=0.4, linewidths=0)
+        panel.scatter(here["across_hungarian"], here["truth_hungarian"], s=6, color=DOTS, alpha=0.5, linewidths=0)
         _describe_similarity(panel, here, method)
     axes[0].set_ylabel("cosine with a true feature")
     return figure
@@ -114,7 +116,7 @@ def activity(latents: pd.DataFrame) -> Figure:
 def _describe_similarity(panel: Axes, latents: pd.DataFrame, method: str) -> None:
     seeds = [own["across_hungarian"].corr(own["truth_hungarian"]) for _, own in latents.groupby("seed")]
     panel.set(title=f"{method}, r = {np.mean(seeds):.2f}", xlabel="cosine across SAEs")
-    panel.set(xlim=(0, 1.02), ylim=(0, 1.02), xticks=COSINES)
+    panel.set(xlim=COSINE_LIMITS, ylim=COSINE_LIMITS, xticks=COSINES)
 
 
 def uneven_initialisations(curves: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
