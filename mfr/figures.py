@@ -15,8 +15,7 @@ DOTS_PER_INCH = 120
 PANELS_A_ROW = 5
 UNEVEN_STEPS = 100
 FREQUENCY_BINS = 25
-COSINES = (0, 0.5, 1)
-COSINE_LIMITS = (-0.15, 1.03)  # pairs that are left over may point apart
+COSINES = ["across_hungarian", "truth_hungarian"]
 DOTS = COLOURS[2]
 LINES = ("-", "--", "-.", ":")
 
@@ -87,10 +86,11 @@ def similarities(latents: pd.DataFrame) -> Figure:
     """
     methods = list(latents["method"].unique())
     figure, axes = panels(len(methods), share_y=True)
+    lowest = latents[COSINES].min(axis=None)
     for method, panel in zip(methods, axes):
         here = latents[latents["method"] == method]
         panel.scatter(here["across_hungarian"], here["truth_hungarian"], s=6, color=DOTS, alpha=0.5, linewidths=0)
-        _describe_similarity(panel, here, method)
+        _describe_similarity(panel, here, method, lowest)
     axes[0].set_ylabel("cosine with a true feature")
     return figure
 
@@ -99,6 +99,7 @@ def activity(latents: pd.DataFrame) -> Figure:
     """`similarities`, coloured by how often a latent is active (paper, figures 4 and 5)."""
     methods = list(latents["method"].unique())
     figure, axes = panels(len(methods), share_y=True)
+    lowest = latents[COSINES].min(axis=None)
     # A latent that is never active has no place on a logarithmic scale: it gets its lowest colour.
     active = latents["frequency"][latents["frequency"] > 0]
     scale = LogNorm(active.min(), active.max(), clip=True) if len(active) else None
@@ -107,16 +108,17 @@ def activity(latents: pd.DataFrame) -> Figure:
         colours = here["frequency"].clip(lower=active.min())
         across, truth = here["across_hungarian"], here["truth_hungarian"]
         dots = panel.scatter(across, truth, s=6, c=colours, norm=scale, cmap="viridis", linewidths=0)
-        _describe_similarity(panel, here, method)
+        _describe_similarity(panel, here, method, lowest)
     axes[0].set_ylabel("cosine with a true feature")
     figure.colorbar(dots, ax=axes, label="share of vectors in which it is active")
     return figure
 
 
-def _describe_similarity(panel: Axes, latents: pd.DataFrame, method: str) -> None:
+def _describe_similarity(panel: Axes, latents: pd.DataFrame, method: str, lowest: float) -> None:
     seeds = [own["across_hungarian"].corr(own["truth_hungarian"]) for _, own in latents.groupby("seed")]
     panel.set(title=f"{method}, r = {np.mean(seeds):.2f}", xlabel="cosine across SAEs")
-    panel.set(xlim=COSINE_LIMITS, ylim=COSINE_LIMITS, xticks=COSINES)
+    limits = (min(lowest, 0) - 0.03, 1.03)  # left-over pairs may point apart
+    panel.set(xlim=limits, ylim=limits, xticks=(0, 0.5, 1))
 
 
 def uneven_initialisations(curves: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
