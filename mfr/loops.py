@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +15,8 @@ Result = TypeVar("Result")
 REORDER = {"reassoc", "contract", "arcp", "nsz"}
 # What is not inlined is compiled by itself and again within its caller, with other roundings, and may be taken from either.
 INLINED = {"inline": "always", "fastmath": REORDER}
+
+_pools: dict[tuple[str, int], ThreadPoolExecutor] = {}
 
 
 def even_bounds(count: int) -> list[int]:
@@ -31,7 +32,7 @@ def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: o
     rounds otherwise when it comes from numba's cache than when it was just compiled.
     """
     first, *rest = pairwise(map(int, bounds))
-    waiting = [_pool(len(rest)).submit(loop, *part, *arguments) for part in rest]
+    waiting = [_pool("loops", len(rest)).submit(loop, *part, *arguments) for part in rest]
     loop(*first, *arguments)
     for part in waiting:
         part.result()
@@ -39,7 +40,19 @@ def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: o
 
 def each(task: Callable[..., Result], *arguments: Iterable[object]) -> list[Result]:
     """The task of each of the arguments, like `map`; as many at a time as torch has threads, each on one of them."""
-    return list(_one_threaded(torch.get_num_threads()).map(task, *arguments))
+    # torch keeps its number of threads for each thread that uses it.
+    pool = _pool("tasks", torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
+    return list(pool.map(task, *arguments))
+
+
+def close() -> None:
+    """End the threads, after an exception that may have come while one was started.
+
+    Such a thread is at work but in no list of Python's, which would wait for it for ever when the process ends.
+    """
+    for pool in _pools.values():
+        pool.shutdown(wait=False)
+    _pools.clear()
 
 
 def aligned(rows: int, columns: int) -> np.ndarray:
@@ -47,15 +60,10 @@ def aligned(rows: int, columns: int) -> np.ndarray:
     return torch.empty(rows, columns).numpy()
 
 
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "loops")
-
-
-@cache
-def _one_threaded(threads: int) -> ThreadPoolExecutor:
-    # torch keeps its number of threads for each thread that uses it.
-    return ThreadPoolExecutor(threads, "tasks", initializer=torch.set_num_threads, initargs=(1,))
+def _pool(name: str, threads: int, **options: Any) -> ThreadPoolExecutor:
+    if (name, threads) not in _pools:
+        _pools[name, threads] = ThreadPoolExecutor(threads, name, **options)
+    return _pools[name, threads]
 
 
 @njit(**INLINED)

@@ -11,7 +11,7 @@ from statistics import mean
 
 import torch
 
-from mfr import checkpoint, kernels, mutual, sae
+from mfr import checkpoint, kernels, loops, mutual, sae
 from mfr.curves import DEAD_STEPS, CurveRow, Likeness, Progress, Watch, likeness
 from mfr.errors import UserError
 from mfr.interruption import Interrupted, Interruption
@@ -86,6 +86,7 @@ class Trainer:
                     self._resume(saving)
                 self._run(saving, tell)
             except Interrupted as interrupted:
+                loops.close()
                 self.save(saving)
                 message = f"{interrupted}: saved at step {self.progress.step} of {self.settings.steps}; run again to go on"
                 raise Interrupted(message, interrupted.number) from None
