@@ -19,6 +19,7 @@ from mfr.sae import Ensemble
 
 MATCHED_AT = 0.7
 MEASURES = ["pw_mcc", "matched_70", "pw_mcc_live", "matched_70_live"]
+WITH_SPREADS = [name for measure in MEASURES for name in (measure, f"{measure}_sd")]
 
 
 class Pair(NamedTuple):
@@ -48,8 +49,7 @@ def consistency(ensembles: Sequence[Ensemble], live: Sequence[torch.Tensor]) -> 
     rows = [(pair.kind, pair.k, *found) for pair, found in zip(pairs, each(measure, pairs), strict=True)]
     grouped = pd.DataFrame(rows, columns=["kind", "k", *MEASURES]).groupby(["kind", "k"], sort=False)
     means, spreads = grouped[MEASURES].mean(), grouped[MEASURES].std().add_suffix("_sd")
-    columns = [column for measure in MEASURES for column in (measure, f"{measure}_sd")]
-    return means.join(spreads)[columns].assign(pairs=grouped.size()).reset_index()
+    return means.join(spreads)[WITH_SPREADS].assign(pairs=grouped.size()).reset_index()
 
 
 def _within(ensembles: Sequence[Ensemble]) -> list[Pair]:
@@ -90,7 +90,7 @@ def consistency_tree(table: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[
     """Tables of `consistency` with a column `method` as nested keys for `dvc metrics diff`: `baseline.between.k36.pw_mcc`."""
     tree: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for row in table.itertuples():
-        found = {name: getattr(row, name) for measure in MEASURES for name in (measure, f"{measure}_sd")}
+        found = {name: getattr(row, name) for name in WITH_SPREADS}
         leaf = {measure: float(f"{value:.6g}") for measure, value in found.items() if pd.notna(value)}
         tree.setdefault(row.method, {}).setdefault(row.kind, {})[f"k{row.k}" if row.k else "mixed_k"] = leaf
     return tree

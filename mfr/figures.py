@@ -15,7 +15,7 @@ DOTS_PER_INCH = 120
 PANELS_A_ROW = 5
 UNEVEN_STEPS = 100
 FREQUENCY_BINS = 25
-COSINES = ["across_hungarian", "truth_hungarian"]
+ACROSS, TRUTH = "across_hungarian", "truth_hungarian"
 DOTS = COLOURS[2]
 LINES = ("-", "--", "-.", ":")
 
@@ -84,41 +84,37 @@ def similarities(latents: pd.DataFrame) -> Figure:
 
     `latents` holds the tables of all runs with a column `method`. Pairs are one to one; r is Pearson's, a mean over seeds.
     """
-    methods = list(latents["method"].unique())
-    figure, axes = panels(len(methods), share_y=True)
-    lowest = latents[COSINES].min(axis=None)
-    for method, panel in zip(methods, axes):
-        here = latents[latents["method"] == method]
-        panel.scatter(here["across_hungarian"], here["truth_hungarian"], s=6, color=DOTS, alpha=0.5, linewidths=0)
-        _describe_similarity(panel, here, method, lowest)
-    axes[0].set_ylabel("cosine with a true feature")
+    figure, drawn = _similarity_panels(latents)
+    for panel, own in drawn:
+        panel.scatter(ACROSS, TRUTH, data=own, s=6, color=DOTS, alpha=0.5, linewidths=0)
     return figure
 
 
 def activity(latents: pd.DataFrame) -> Figure:
     """`similarities`, coloured by how often a latent is active (paper, figures 4 and 5)."""
-    methods = list(latents["method"].unique())
-    figure, axes = panels(len(methods), share_y=True)
-    lowest = latents[COSINES].min(axis=None)
+    figure, drawn = _similarity_panels(latents)
     # A latent that is never active has no place on a logarithmic scale: it gets its lowest colour.
     active = latents["frequency"][latents["frequency"] > 0]
     scale = LogNorm(active.min(), active.max(), clip=True) if len(active) else None
-    for method, panel in zip(methods, axes):
-        here = latents[latents["method"] == method].sort_values("frequency", ascending=False)
-        colours = here["frequency"].clip(lower=active.min())
-        across, truth = here["across_hungarian"], here["truth_hungarian"]
-        dots = panel.scatter(across, truth, s=6, c=colours, norm=scale, cmap="viridis", linewidths=0)
-        _describe_similarity(panel, here, method, lowest)
-    axes[0].set_ylabel("cosine with a true feature")
-    figure.colorbar(dots, ax=axes, label="share of vectors in which it is active")
+    for panel, latents_of_method in drawn:
+        own = latents_of_method.sort_values("frequency", ascending=False)
+        colours = own["frequency"].clip(lower=active.min())
+        dots = panel.scatter(ACROSS, TRUTH, data=own, s=6, c=colours, norm=scale, cmap="viridis", linewidths=0)
+    figure.colorbar(dots, ax=[panel for panel, _ in drawn], label="share of vectors in which it is active")
     return figure
 
 
-def _describe_similarity(panel: Axes, latents: pd.DataFrame, method: str, lowest: float) -> None:
-    seeds = [own["across_hungarian"].corr(own["truth_hungarian"]) for _, own in latents.groupby("seed")]
-    panel.set(title=f"{method}, r = {np.mean(seeds):.2f}", xlabel="cosine across SAEs")
-    limits = (min(lowest, 0) - 0.03, 1.03)  # left-over pairs may point apart
-    panel.set(xlim=limits, ylim=limits, xticks=(0, 0.5, 1))
+def _similarity_panels(latents: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """An empty panel for each method, with that method's latents."""
+    methods = list(latents["method"].unique())
+    figure, axes = panels(len(methods), share_y=True)
+    limits = (min(latents[[ACROSS, TRUTH]].min(axis=None), 0) - 0.03, 1.03)  # left-over pairs may point apart
+    drawn = [(panel, latents[latents["method"] == method]) for method, panel in zip(methods, axes)]
+    for method, (panel, own) in zip(methods, drawn):
+        r = np.mean([seed[ACROSS].corr(seed[TRUTH]) for _, seed in own.groupby("seed")])
+        panel.set(title=f"{method}, r = {r:.2f}", xlabel="cosine across SAEs", xlim=limits, ylim=limits, xticks=(0, 0.5, 1))
+    axes[0].set_ylabel("cosine with a true feature")
+    return figure, drawn
 
 
 def uneven_initialisations(curves: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:

@@ -19,7 +19,8 @@ from tests.small_training import CPU, DYING, METHODS, PENALTY, saving, settings
 @pytest.mark.parametrize("method", ["baseline", "mfr", "dead", "live", "linear"])
 @pytest.mark.parametrize("activation", ["topk", "topk_relu"])
 def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: Path, method: str, activation: str) -> None:
-    chosen = settings(activation=activation, **{"k": [1, 3], "batch": 16, "steps": 8} if method in ("dead", "live") else {})
+    # With one active latent the gradient of its bias is zero at first: rounding, which Adam would turn into steps.
+    chosen = settings(activation=activation, **{"k": [2, 3], "batch": 16} if method in ("dead", "live") else {})
     own = {"alpha": "relative", "dead_after": 2, "max_gap": 0.0}
     methods = METHODS | {"linear": Method(schedule="linear", learning_rate=0.02, steps=13)}
     methods |= {name: Method(penalty=PENALTY.model_copy(update=own | {"latents": name})) for name in ("dead", "live")}
@@ -60,7 +61,7 @@ def test_training_equals_dense_autograd_with_plain_adamw(data: Path, tmp_path: P
         optimizer.step()
 
     # Adam turns the rounding of a gradient that is almost zero, as a rare latent's, into a step: single elements may differ.
-    assert (trained.W - W).norm() < 1e-3 * (W - start.W).norm() and (trained.b - b).norm() < 0.04 * b.norm()
+    assert (trained.W - W).norm() < 1e-3 * (W - start.W).norm() and (trained.b - b).norm() < 0.02 * b.norm()
     assert trainer.progress.alpha == pytest.approx(weight, rel=1e-4)
     assert some_dead or method not in ("dead", "live")
 
