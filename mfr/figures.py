@@ -21,17 +21,17 @@ LINES = ("-", "--", "-.", ":")
 
 
 def learning_curves(curves: pd.DataFrame) -> Figure:
-    """Mean squared error over steps on a logarithmic scale, a panel for each k; bands span the seeds (paper, figure 7)."""
+    """Mean squared error over steps, both logarithmic, a panel for each k; bands span the seeds (paper, figure 7)."""
     ks, methods = sorted(curves["k"].unique()), list(curves["method"].unique())
     figure, axes = panels(len(ks), share_y=True)
     for k, panel in zip(ks, axes):
         for method, style in zip(methods, _styles(len(methods))):
             here = curves[(curves["k"] == k) & (curves["method"] == method)]
             _line_of_seeds(panel, here, "mse", style, method)
-        panel.set(title=f"k = {k}", xlabel="step")
+        panel.set(title=f"k = {k}", xlabel="step", xscale="log")
         _logarithmic(panel)
     axes[0].set_ylabel("mean squared error (training batches)")
-    axes[-1].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 
@@ -138,7 +138,7 @@ def uneven_initialisations(curves: pd.DataFrame, thresholds: Mapping[str, float]
 
 
 def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
-    """Columns of `measures` over steps, a panel each under its label; bands span the seeds (paper, figure 8)."""
+    """Columns of `measures` over steps (logarithmic), a panel each under its label; bands span the seeds (paper, figure 8)."""
     figure, axes = panels(len(measures))
     methods = list(curves["method"].unique())
     for (measure, label), panel in zip(measures.items(), axes):
@@ -146,9 +146,9 @@ def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
             measured = curves[curves["method"] == method].dropna(subset=measure)
             if len(measured):
                 _line_of_seeds(panel, measured, measure, style, method)
-        panel.set(ylabel=label, xlabel="step")
+        panel.set(ylabel=label, xlabel="step", xscale="log")
     if curves[list(measures)].notna().any(axis=None):
-        axes[0].legend(fontsize="small")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     else:
         axes[0].set_title("not measured: train.measure_every is null")
     return figure
@@ -201,7 +201,7 @@ def panels(
     rows = -(-count // a_row)
     columns = -(-count // rows)
     # The Figure class alone needs no display and keeps no global list of figures.
-    figure = Figure(figsize=(width * columns + 1.2 * (count == 1), height * rows), layout="constrained", dpi=DOTS_PER_INCH)
+    figure = Figure(figsize=(width * columns + 2.4 * (count == 1), height * rows), layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.subplots(rows, columns, sharey=share_y, squeeze=False).flatten()
     for unused in axes[count:]:
         unused.set_axis_off()

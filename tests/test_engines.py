@@ -55,8 +55,12 @@ def test_snakemake_first(by_snakemake: Path) -> None:
     assert "neither engine is up to date" in run(folder, "python", "-m", "workflow.sync", fails=True)
     assert (folder / "dvc.lock").read_text() == lock and snakemake(folder, "--dry-run") == MFR_OF_SYNTHETIC
 
-    assert snakemake(folder) == MFR_OF_SYNTHETIC
-    run(folder, "python", "-m", "workflow.sync")
+    # One source by itself, while another is out of date.
+    edit(folder, "params.yaml", "low_hz: 0.5", "low_hz: 0.6")
+    assert snakemake(folder, "synthetic") == MFR_OF_SYNTHETIC
+    assert "neither engine is up to date" in run(folder, "python", "-m", "workflow.sync", "eeg", fails=True)
+    assert "DVC now knows" in run(folder, "python", "-m", "workflow.sync", "synthetic")
+    edit(folder, "params.yaml", "low_hz: 0.6", "low_hz: 0.5")
     assert dvc_repro(folder) == set()
     changed = {row["key"] for row in _metrics_diff(folder) if row["old"] != row["new"]}
     assert "methods.mfr.k3.mse.mean" in changed

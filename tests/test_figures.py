@@ -18,7 +18,7 @@ def test_learning_curves_draw_each_k_and_method_on_a_logarithmic_scale() -> None
     figure = figures.learning_curves(pd.DataFrame(rows, columns=["k", "method", "seed", "step", "mse"]))
     assert [panel.get_title() for panel in figure.axes] == ["k = 4", "k = 8"]
     for panel in figure.axes:
-        assert panel.get_yscale() == "log"
+        assert panel.get_xscale() == panel.get_yscale() == "log"
         assert [line.get_label() for line in panel.lines] == ["baseline", "mfr"]
         assert np.allclose(panel.lines[0].get_ydata(), [1.5, 1.0, 1 / 3 + 0.5])
 

@@ -1,8 +1,13 @@
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from mfr import figures
 from mfr.method import Method, Penalty
+from mfr.params_file import load
+from tests.conftest import ROOT
 from workflow import map as map_of_gains
 
 METRIC = "truth_recovered"
@@ -43,7 +48,24 @@ def test_cells_say_the_change_and_whether_it_is_certain() -> None:
     assert [label.get_text() for label in panel.get_yticklabels()] == ["1", "3"]
 
 
-def test_parameters_that_make_no_map_are_refused(capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path) -> None:
+def test_the_parameters_of_the_map_make_a_table_and_a_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    section = load(ROOT / "params" / "map_one_group_k36.yaml").synthetic
+    shutil.copy(ROOT / "params" / "map_one_group_k36.yaml", tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    rows = [(name, "k36", metric, 0.1, -1.0, 2.0, 3) for name in section.methods for metric in map_of_gains.METRICS]
+    columns = ["method", "group", "metric", "change", "change_low", "change_high", "seeds"]
+    folder = tmp_path / "results" / "synthetic"
+    folder.mkdir(parents=True)
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "summary.csv", index=False)
+    assert map_of_gains.main([]) == 0
+    table = pd.read_csv(folder / "map.csv")
+    assert len(table) == 2 * table["alpha"].nunique() * table["learning_rate"].nunique() == 18
+    assert {each.name for each in folder.iterdir()} == {"summary.csv", "map.csv", "map.png"}
+
+
+def test_parameters_that_make_no_map_are_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text("seeds: [0]\n")
     assert map_of_gains.main([]) == 1

@@ -15,6 +15,8 @@ from mfr import figures, paths
 from mfr.errors import UserError
 from mfr.method import Method
 from mfr.params_file import load
+from stages.common import writing
+from stages.runs import write_table
 
 METRICS = {"truth_recovered": "share of true features recovered", "mse": "mean squared error, in %"}
 
@@ -46,11 +48,12 @@ def main(argv: list[str] | None = None) -> int:
         table = alpha_by_rate(pd.read_csv(summary), section.methods, section.train.learning_rate)
         if table["alpha"].nunique() < 2 or table["learning_rate"].nunique() < 2:
             raise UserError("params.yaml: a map takes methods with penalties of several numbers for alpha and learning_rate")
+        with writing(paths.result("synthetic", "map.csv"), paths.result("synthetic", "map.png")) as [table_part, figure_part]:
+            write_table(table, table_part)
+            figures.heat_maps(table, METRICS).savefig(figure_part)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    table.to_csv(paths.result("synthetic", "map.csv"), index=False, float_format="%.6g")
-    figures.heat_maps(table, METRICS).savefig(paths.result("synthetic", "map.png"))
     return 0
 
 

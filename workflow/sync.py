@@ -1,7 +1,8 @@
 """Bring the other engine up to date after a run of one: `python -m workflow.sync`.
 
 After Snakemake, DVC is told of the results by `dvc commit`; after DVC, Snakemake by `snakemake --touch --forceall`. Both
-commands believe what lies on the disk, so each is gated: only the engine whose own state is clean may vouch for it.
+commands believe what lies on the disk, so each is gated: only the engine whose own state is clean may vouch for it. With a
+source, as in `python -m workflow.sync eeg`, all this is about that source alone.
 """
 
 import argparse
@@ -11,41 +12,46 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
+import yaml
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
+
+from mfr.params import SOURCES
 
 
 def main(argv: list[str] | None = None) -> int:
     """Synchronise whichever engine lags; exit status 1, with one line, where neither can vouch for the files."""
-    argparse.ArgumentParser(prog="python -m workflow.sync", description=__doc__).parse_args(argv)
-    snakemake_clean, dvc_clean = snakemake_is_clean(), dvc_is_clean()
+    parser = argparse.ArgumentParser(prog="python -m workflow.sync", description=__doc__)
+    parser.add_argument("source", nargs="?", choices=SOURCES, help="synchronise this source alone")
+    source: str | None = parser.parse_args(argv).source
+    snakemake_clean, dvc_clean = snakemake_is_clean(source), dvc_is_clean(source)
     if snakemake_clean and dvc_clean:
         print("both engines are up to date")
     elif snakemake_clean:
-        _run("dvc", "commit", "--force", "--quiet")
+        _run("dvc", "commit", "--force", "--quiet", *_dvc_targets(source))
         print("DVC now knows Snakemake's results")
     elif dvc_clean:
-        _run("snakemake", "--cores", "1", "--touch", "--forceall", "--quiet", "all")
+        _run("snakemake", "--cores", "1", "--touch", "--forceall", "--quiet", "all", "--", source or "all")
         print("Snakemake now knows DVC's results")
     else:
-        message = "neither engine is up to date: run `snakemake --cores 4 --resources gpu=1` or `dvc repro` to its end first"
-        print(f"error: {message}", file=sys.stderr)
+        command = f"snakemake {source or 'all'} --cores 4 --resources gpu=1"
+        print(f"error: neither engine is up to date: run `{command}`, or `dvc repro`, to its end first", file=sys.stderr)
         return 1
     return 0
 
 
-def snakemake_is_clean() -> bool:
-    """Whether Snakemake has nothing to do, and its record of every output is of the file that is there.
+def snakemake_is_clean(source: str | None) -> bool:
+    """Whether Snakemake has nothing to do, for a source or at all, and its record of every output is of the file that is there.
 
     Without a record, or where something else wrote the file since, it would take any file for fresh.
     """
-    return "Nothing to be done" in _run("snakemake", "--cores", "1", "--dry-run") and _records_fit()
+    return "Nothing to be done" in _run("snakemake", "--cores", "1", "--dry-run", source or "all") and _records_fit(source)
 
 
-def _records_fit() -> bool:
+def _records_fit(source: str | None) -> bool:
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow = api.workflow(resource_settings=ResourceSettings(cores=1), snakefile=Path("Snakefile"))
-        dag = workflow.dag(dag_settings=DAGSettings(forceall=True))
+        dag = workflow.dag(dag_settings=DAGSettings(targets={source or "all"}, forceall=True))
         with redirect_stdout(StringIO()):
             dag.printd3dag()  # builds the jobs
         records = workflow._workflow.persistence
@@ -59,9 +65,16 @@ def _modified(path: Path) -> float:
     return (mark if mark.exists() else path).lstat().st_mtime
 
 
-def dvc_is_clean() -> bool:
-    """Whether DVC has nothing to do, and holds all results in its cache."""
-    return subprocess.run(["dvc", "status", "--quiet"], capture_output=True).returncode == 0
+def dvc_is_clean(source: str | None) -> bool:
+    """Whether DVC has nothing to do, for a source or at all, and holds the results in its cache."""
+    return subprocess.run(["dvc", "status", "--quiet", *_dvc_targets(source)], capture_output=True).returncode == 0
+
+
+def _dvc_targets(source: str | None) -> list[str]:
+    if source is None:
+        return []
+    stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+    return ["--with-deps", *(name for name in stages if name.endswith(f"_{source}"))]
 
 
 def _run(*command: str) -> str:
