@@ -5,10 +5,19 @@ import pytest
 import yaml
 
 from mfr.errors import UserError
+from mfr.params import SOURCES
 from mfr.params_file import check, load
 from tests.conftest import ROOT
 
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
+
+
+STUDIES = {
+    "tenth_every_group_k3": "synthetic",
+    "tenth_one_group_k36": "synthetic",
+    "map_one_group_k36": "synthetic",
+    "language_model_methods": "language_model",
+}
 
 
 def smoke() -> dict[str, Any]:
@@ -25,6 +34,12 @@ def set_at(raw: dict[str, Any], key: str, value: object) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_files_of_the_project_are_sound(path: Path) -> None:
     assert load(path).seeds
+
+
+@pytest.mark.parametrize(("name", "studied"), STUDIES.items())
+def test_a_study_of_one_source_leaves_the_others_as_params_yaml_has_them(name: str, studied: str) -> None:
+    own, usual = (yaml.safe_load(path.read_text()) for path in (ROOT / "params" / f"{name}.yaml", FILES[0]))
+    assert {source for source in SOURCES if own[source] != usual[source]} == {studied}
 
 
 @pytest.mark.parametrize(

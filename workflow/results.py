@@ -11,13 +11,14 @@ SHOWN = ("mse", "fvu", "dead", "truth_recovered", "loss_recovered")
 def summary_lines(summary: pd.DataFrame) -> list[str]:
     """A table, a line for each method and k: mean ± standard deviation over seeds, and the change of the loss."""
     shown = [metric for metric in SHOWN if metric in set(summary["metric"])]
-    lines = [f"  {'group':<8}{'method':<12}" + "".join(f"{metric:>20}" for metric in shown) + f"{'mse change':>14}"]
+    width = summary["method"].str.len().max() + 2
+    lines = [f"  {'group':<8}{'method':<{width}}" + "".join(f"{metric:>20}" for metric in shown) + f"{'mse change':>14}"]
     per_k = summary[summary["group"] != "ensemble"].sort_values("group", key=lambda group: group == "all_k", kind="stable")
     for (group, method), rows in per_k.groupby(["group", "method"], sort=False):
         cells = rows.set_index("metric")
         values = [_with_spread(cells["mean"][metric], cells["sd"][metric]) for metric in shown]
         change = "" if method == "baseline" else f"{cells['change']['mse']:+.1f} %"
-        lines.append(f"  {group:<8}{method:<12}" + "".join(f"{value:>20}" for value in values) + f"{change:>14}")
+        lines.append(f"  {group:<8}{method:<{width}}" + "".join(f"{value:>20}" for value in values) + f"{change:>14}")
     return lines
 
 
