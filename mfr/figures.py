@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
 COLOURS = ("#555555", "#d95f02", "#1b6ca8", "#2a9d3a", "#8e44ad", "#c2a000")
 DOTS_PER_INCH = 120
@@ -28,7 +28,8 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
         for method, style in zip(methods, _styles(len(methods))):
             here = curves[(curves["k"] == k) & (curves["method"] == method)]
             _line_of_seeds(panel, here, "mse", style, method)
-        panel.set(title=f"k = {k}", xlabel="step", xscale="log")
+        panel.set_title(f"k = {k}")
+        _logarithmic_steps(panel)
         _logarithmic(panel)
     axes[0].set_ylabel("mean squared error (training batches)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
@@ -146,7 +147,8 @@ def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
             measured = curves[curves["method"] == method].dropna(subset=measure)
             if len(measured):
                 _line_of_seeds(panel, measured, measure, style, method)
-        panel.set(ylabel=label, xlabel="step", xscale="log")
+        panel.set_ylabel(label)
+        _logarithmic_steps(panel)
     if curves[list(measures)].notna().any(axis=None):
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     else:
@@ -184,6 +186,13 @@ def _line_of_seeds(panel: Axes, curves: pd.DataFrame, measure: str, style: tuple
     colour, line = style
     panel.plot(seeds.index, seeds.mean(axis=1), color=colour, linestyle=line, label=label, linewidth=1.4)
     panel.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.25, linewidth=0)
+
+
+def _logarithmic_steps(panel: Axes) -> None:
+    panel.set(xlabel="step", xscale="log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+    panel.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _logarithmic(panel: Axes) -> None:
