@@ -15,9 +15,10 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class Interruption:
-    """Turns the first SIGTERM or SIGINT into `Interrupted`, at once or at the end of a `deferred` block; a context manager.
+    """Turns the first SIGTERM or SIGINT into `Interrupted`, at once or where a `deferred` block allows it; a context manager.
 
-    Those that follow are ignored: engines send several, and what the first one began shall end.
+    Those that follow are ignored: engines send several, and what the first one began shall end. Compiled code that calls
+    Python, as numba does, makes another exception of one that is raised at once: that belongs into a `deferred` block.
     """
 
     def __init__(self) -> None:
@@ -35,12 +36,16 @@ class Interruption:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """A block that is finished before a signal has its effect: what it changes belongs together."""
+        """A block in which a signal has its effect at its end, or where `check` is called."""
         self._deferring = True
         try:
             yield
         finally:
             self._deferring = False
+        self.check()
+
+    def check(self) -> None:
+        """Raise the `Interrupted` of a signal that came in a `deferred` block."""
         number, self._pending = self._pending, None
         if number is not None:
             raise self._interruption(number)

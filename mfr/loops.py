@@ -45,16 +45,6 @@ def each(task: Callable[..., Result], *arguments: Iterable[object]) -> list[Resu
     return list(pool.map(task, *arguments))
 
 
-def close() -> None:
-    """End the threads, after an exception that may have come while one was started.
-
-    Such a thread is at work but in no list of Python's, which would wait for it for ever when the process ends.
-    """
-    for pool in _pools.values():
-        pool.shutdown(wait=False)
-    _pools.clear()
-
-
 def aligned(rows: int, columns: int) -> np.ndarray:
     """An array (rows, columns) float32 that begins where torch's would, on which a product's last bits can depend."""
     return torch.empty(rows, columns).numpy()

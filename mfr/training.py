@@ -11,7 +11,7 @@ from statistics import mean
 
 import torch
 
-from mfr import checkpoint, kernels, loops, mutual, sae
+from mfr import checkpoint, kernels, mutual, sae
 from mfr.curves import DEAD_STEPS, CurveRow, Likeness, Progress, Watch, likeness
 from mfr.errors import UserError
 from mfr.interruption import Interrupted, Interruption
@@ -84,9 +84,8 @@ class Trainer:
             try:
                 with self.interruption.deferred():
                     self._resume(saving)
-                self._run(saving, tell)
+                    self._run(saving, tell)
             except Interrupted as interrupted:
-                loops.close()
                 self.save(saving)
                 message = f"{interrupted}: saved at step {self.progress.step} of {self.settings.steps}; run again to go on"
                 raise Interrupted(message, interrupted.number) from None
@@ -98,6 +97,7 @@ class Trainer:
         with closing(self.batches(first)) as batches:
             for x in islice(batches, self.settings.steps - first):
                 self.step(x.to(self.device, non_blocking=True))
+                self.interruption.check()
                 now, step = time.monotonic(), self.progress.step
                 tell(self._describe((step - first) / (now - started)))
                 if now - saved >= saving.every_s or step - self.saved_step == saving.every_steps:
@@ -122,21 +122,18 @@ class Trainer:
             for (W, b), k in zip(self.parameters, self.saes.k, strict=True)
         ]
         losses, counts = torch.stack([part.loss for part in parts]), torch.stack([part.counts for part in parts])
-        matches = self._matches(losses)
-        # Up to here nothing has changed that the run's result depends on.
-        with self.interruption.deferred():
-            self._set_matches(matches)
-            self.watch.losses.append(losses)
-            self.idle = torch.where(counts > 0, 0, self.idle + 1)
-            self._pull_together(losses)
-            self._teach_dead(seen, x, parts)
-            self._set_learning_rate()
-            self.optimizer.step()
-            self._restart(counts)
-            self._transplant()
-            self.progress.step += 1
-            if self._is_logged(settings.log_every):
-                self._log(counts)
+        self._set_matches(self._matches(losses))
+        self.watch.losses.append(losses)
+        self.idle = torch.where(counts > 0, 0, self.idle + 1)
+        self._pull_together(losses)
+        self._teach_dead(seen, x, parts)
+        self._set_learning_rate()
+        self.optimizer.step()
+        self._restart(counts)
+        self._transplant()
+        self.progress.step += 1
+        if self._is_logged(settings.log_every):
+            self._log(counts)
 
     def _matches(self, losses: torch.Tensor) -> Sequence[Match]:
         settings = self.method.penalty
@@ -265,9 +262,8 @@ class Trainer:
         """Write a checkpoint of this step, if it was not written yet."""
         if self.saved_step == self.progress.step:
             return
-        with self.interruption.deferred():
-            checkpoint.save(saving.path, saving.key, self._tensors(), self.progress)
-            self.saved_step = self.progress.step
+        checkpoint.save(saving.path, saving.key, self._tensors(), self.progress)
+        self.saved_step = self.progress.step
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         tensors = {"W": self.saes.W, "b": self.saes.b, "penalty": self.penalty, "idle": self.idle}

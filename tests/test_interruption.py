@@ -24,6 +24,17 @@ def test_a_deferred_block_is_finished_first() -> None:
     assert done == ["inside"]
 
 
+def test_a_deferred_block_ends_where_it_checks() -> None:
+    done = []
+    with Interruption() as interruption, pytest.raises(Interrupted), interruption.deferred():
+        interruption.check()
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append("before")
+        interruption.check()
+        done.append("after")
+    assert done == ["before"]
+
+
 def test_the_first_signal_interrupts_and_the_next_do_not() -> None:
     with Interruption() as interruption:
         with pytest.raises(Interrupted), interruption.deferred():

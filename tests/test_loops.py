@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -64,28 +62,3 @@ def test_tasks_have_a_thread_of_torch_each() -> None:
     after = torch.get_num_threads()
     torch.set_num_threads(before)
     assert found == [(a * a, 1) for a in range(6)] and after == 3
-
-
-STARTED_AND_HIT = """
-import threading
-from mfr.loops import close, each
-
-start = threading.Thread.start
-
-def start_and_raise(thread):
-    start(thread)
-    raise InterruptedError
-
-threading.Thread.start = start_and_raise
-try:
-    each(abs, [-1])
-except InterruptedError:
-    close()
-threading.Thread.start = start
-print(each(abs, [-2]))
-"""
-
-
-def test_a_process_ends_though_an_exception_came_while_a_thread_was_started() -> None:
-    done = subprocess.run([sys.executable, "-c", STARTED_AND_HIT], capture_output=True, text=True, timeout=100)
-    assert done.stdout == "[2]\n", done.stderr
