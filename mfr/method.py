@@ -113,7 +113,9 @@ class AuxK(Section):
 class Transplant(Section):
     """Overwrites dead latents with features of another SAE that are least like one's own."""
 
-    every: Positive = Field(50, description="Steps between two transplants; the SAE to take from changes each time.")
+    every: Positive = Field(
+        50, description="Steps between two transplants, none after the last step; the SAE to take from changes each time."
+    )
     most: Positive = Field(5, description="An SAE takes at most so many features at a time.")
     moments: Literal["donor", "zero"] = Field(
         "donor",

@@ -210,7 +210,7 @@ class Trainer:
 
     def _transplant(self) -> None:
         settings, step = self.method.transplant, self.progress.step + 1
-        if settings is None or step % settings.every:
+        if settings is None or step % settings.every or step == self.settings.steps:
             return
         for plan in transplants(self.saes.W, self.idle, settings, step // settings.every):
             for own, given in zip(self.parameters[plan.sae], self.parameters[plan.donor], strict=True):

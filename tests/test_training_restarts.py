@@ -114,3 +114,17 @@ def test_dead_latents_become_the_partners_strangest_live_features(data: Path, mo
     assert torch.equal(trainer.saes.b[0, :2], trainer.saes.b[1, strangest])
     own, given = (trainer.optimizer.state[W]["exp_avg_sq"] for W, _ in trainer.parameters)
     assert torch.equal(own[:2], given[strangest] * (moments == "donor")) and (given[strangest] > 0).any()
+
+
+def test_nothing_is_transplanted_after_the_last_step(data: Path) -> None:
+    """It would be evaluated without a step in which it fits in."""
+    rule = Transplant(every=3, most=2, dead_after=2)
+    revived = {}
+    with Vectors(data) as vectors:
+        for steps in (6, 7):
+            trainer = Trainer(vectors, settings(steps=steps), Method(transplant=rule), 0, CPU)
+            trainer.saes.b[0, :5] = -100
+            for x in islice(vectors.batches(32, 0), 6):
+                trainer.step(x)
+            revived[steps] = (trainer.saes.b[0, :5] > -50).nonzero().flatten().tolist()
+    assert revived == {6: [0, 1], 7: [0, 1, 2, 3]}
