@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +16,6 @@ Result = TypeVar("Result")
 REORDER = {"reassoc", "contract", "arcp", "nsz"}
 # What is not inlined is compiled by itself and again within its caller, with other roundings, and may be taken from either.
 INLINED = {"inline": "always", "fastmath": REORDER}
-
-_pools: dict[tuple[str, int], ThreadPoolExecutor] = {}
 
 
 def even_bounds(count: int) -> list[int]:
@@ -32,7 +31,7 @@ def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: o
     rounds otherwise when it comes from numba's cache than when it was just compiled.
     """
     first, *rest = pairwise(map(int, bounds))
-    waiting = [_pool("loops", len(rest)).submit(loop, *part, *arguments) for part in rest]
+    waiting = [_pool(len(rest)).submit(loop, *part, *arguments) for part in rest]
     loop(*first, *arguments)
     for part in waiting:
         part.result()
@@ -40,9 +39,7 @@ def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: o
 
 def each(task: Callable[..., Result], *arguments: Iterable[object]) -> list[Result]:
     """The task of each of the arguments, like `map`; as many at a time as torch has threads, each on one of them."""
-    # torch keeps its number of threads for each thread that uses it.
-    pool = _pool("tasks", torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,))
-    return list(pool.map(task, *arguments))
+    return list(_one_threaded(torch.get_num_threads()).map(task, *arguments))
 
 
 def aligned(rows: int, columns: int) -> np.ndarray:
@@ -50,10 +47,15 @@ def aligned(rows: int, columns: int) -> np.ndarray:
     return torch.empty(rows, columns).numpy()
 
 
-def _pool(name: str, threads: int, **options: Any) -> ThreadPoolExecutor:
-    if (name, threads) not in _pools:
-        _pools[name, threads] = ThreadPoolExecutor(threads, name, **options)
-    return _pools[name, threads]
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "loops")
+
+
+@cache
+def _one_threaded(threads: int) -> ThreadPoolExecutor:
+    # torch keeps its number of threads for each thread that uses it.
+    return ThreadPoolExecutor(threads, "tasks", initializer=torch.set_num_threads, initargs=(1,))
 
 
 @njit(**INLINED)

@@ -22,37 +22,37 @@ from mfr.params import SOURCES
 def main(argv: list[str] | None = None) -> int:
     """Synchronise whichever engine lags; exit status 1, with one line, where neither can vouch for the files."""
     parser = argparse.ArgumentParser(prog="python -m workflow.sync", description=__doc__)
-    parser.add_argument("source", nargs="?", choices=SOURCES, help="synchronise this source alone")
-    source: str | None = parser.parse_args(argv).source
-    snakemake_clean, dvc_clean = snakemake_is_clean(source), dvc_is_clean(source)
+    parser.add_argument("target", nargs="?", choices=[*SOURCES, "all"], default="all", help="synchronise one source alone")
+    target: str = parser.parse_args(argv).target
+    snakemake_clean, dvc_clean = snakemake_is_clean(target), dvc_is_clean(target)
     if snakemake_clean and dvc_clean:
         print("both engines are up to date")
     elif snakemake_clean:
         # Relinked from the cache, outputs of equal content would have one time between them, which is not Snakemake's.
-        _run("dvc", "commit", "--force", "--quiet", "--no-relink", *_dvc_targets(source))
+        _run("dvc", "commit", "--force", "--quiet", "--no-relink", *_dvc_targets(target))
         print("DVC now knows Snakemake's results")
     elif dvc_clean:
-        _run("snakemake", "--cores", "1", "--touch", "--forceall", "--quiet", "all", "--", source or "all")
+        _run("snakemake", "--cores", "1", "--touch", "--forceall", "--quiet", "all", "--", target)
         print("Snakemake now knows DVC's results")
     else:
-        command = f"snakemake {source or 'all'} --cores 4 --resources gpu=1"
+        command = f"snakemake {target} --cores 4 --resources gpu=1"
         print(f"error: neither engine is up to date: run `{command}`, or `dvc repro`, to its end first", file=sys.stderr)
         return 1
     return 0
 
 
-def snakemake_is_clean(source: str | None) -> bool:
+def snakemake_is_clean(target: str) -> bool:
     """Whether Snakemake has nothing to do, for a source or at all, and its record of every output is of the file that is there.
 
     Without a record, or where something else wrote the file since, it would take any file for fresh.
     """
-    return "Nothing to be done" in _run("snakemake", "--cores", "1", "--dry-run", source or "all") and _records_fit(source)
+    return "Nothing to be done" in _run("snakemake", "--cores", "1", "--dry-run", target) and _records_fit(target)
 
 
-def _records_fit(source: str | None) -> bool:
+def _records_fit(target: str) -> bool:
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow = api.workflow(resource_settings=ResourceSettings(cores=1), snakefile=Path("Snakefile"))
-        dag = workflow.dag(dag_settings=DAGSettings(targets={source or "all"}, forceall=True))
+        dag = workflow.dag(dag_settings=DAGSettings(targets={target}, forceall=True))
         with redirect_stdout(StringIO()):
             dag.printd3dag()  # builds the jobs
         records = workflow._workflow.persistence
@@ -66,16 +66,16 @@ def _modified(path: Path) -> float:
     return (mark if mark.exists() else path).lstat().st_mtime
 
 
-def dvc_is_clean(source: str | None) -> bool:
+def dvc_is_clean(target: str) -> bool:
     """Whether DVC has nothing to do, for a source or at all, and holds the results in its cache."""
-    return subprocess.run(["dvc", "status", "--quiet", *_dvc_targets(source)], capture_output=True).returncode == 0
+    return subprocess.run(["dvc", "status", "--quiet", *_dvc_targets(target)], capture_output=True).returncode == 0
 
 
-def _dvc_targets(source: str | None) -> list[str]:
-    if source is None:
+def _dvc_targets(target: str) -> list[str]:
+    if target == "all":
         return []
     stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
-    return ["--with-deps", *(name for name in stages if name.endswith(f"_{source}"))]
+    return ["--with-deps", *(name for name in stages if name.endswith(f"_{target}"))]
 
 
 def _run(*command: str) -> str:
