@@ -15,6 +15,7 @@ FILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
 STUDIES = {
     "tenth_every_group_k3": "synthetic",
     "tenth_one_group_k36": "synthetic",
+    "confirm_one_group_k36": "synthetic",
     "map_one_group_k36": "synthetic",
     "language_model_methods": "language_model",
 }
