@@ -64,8 +64,11 @@ def _of_baseline(values: pd.DataFrame, latents: pd.DataFrame, recovered_at: floa
         r = student(_by_seed(values, "baseline", metric))
         yield f"baseline: features that agree across SAEs are truer (r > 0, {pairs})", "r > 0", r, verdict(r, least=0)
         yield f"baseline: r is {_near(R_BASELINE)} ({pairs})", str(R_BASELINE), r, _is_near(r, R_BASELINE)
-    yield from _of_split(_over_saes(_clusters(latents, "baseline")))
     of_baseline = latents[latents["method"] == "baseline"]
+    live = of_baseline[of_baseline["frequency"] > 0].groupby("seed")
+    r = student([seed["across_hungarian"].corr(seed["truth_hungarian"]) for _, seed in live])
+    yield "baseline: features that agree across SAEs are truer (r > 0, one to one, live latents)", "–", r, verdict(r, least=0)
+    yield from _of_split(_over_saes(_clusters(latents, "baseline")))
     strange = _is_strange(of_baseline)
     if strange.any():
         activity = of_baseline.groupby(["seed", strange.rename("strange")])["frequency"].mean().unstack().dropna()

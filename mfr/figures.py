@@ -10,6 +10,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
+from mfr.method import Reinitialise
+
 COLOURS = ("#555555", "#d95f02", "#1b6ca8", "#2a9d3a", "#8e44ad", "#c2a000")
 DOTS_PER_INCH = 120
 PANELS_A_ROW = 5
@@ -17,6 +19,8 @@ UNEVEN_STEPS = 100
 FREQUENCY_BINS = 25
 ACROSS, TRUTH = "across_hungarian", "truth_hungarian"
 DOTS = COLOURS[2]
+NEVER_ACTIVE = "#d62728"
+EQUAL = 0.01  # cosines across SAEs that differ less say nothing by their r
 LINES = ("-", "--", "-.", ":")
 
 
@@ -53,7 +57,7 @@ def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
     panel.set_ylabel(label)
     if here["mean"].min() > 0 and here["mean"].max() > 5 * here["mean"].min():
         _logarithmic(panel)
-    panel.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    panel.legend(loc="upper left", bbox_to_anchor=(1, 1), title="mean ± sd over seeds")
     return figure
 
 
@@ -66,6 +70,7 @@ def densities(latents: pd.DataFrame) -> Figure:
     ks, methods = sorted(latents["k"].unique()), list(latents["method"].unique())
     figure, axes = panels(len(ks), share_y=True, height=3.4 + 0.2 * len(methods))
     lowest = np.log10(latents["frequency"].where(latents["frequency"] > 0).min())
+    scale = "linear" if np.isnan(lowest) else "log"
     edges = np.linspace(np.nan_to_num(lowest, nan=-1) - 1e-9, 1e-9, FREQUENCY_BINS + 1).tolist()
     for k, panel in zip(ks, axes):
         for method, colour in zip(methods, colours_of(len(methods))):
@@ -74,7 +79,7 @@ def densities(latents: pd.DataFrame) -> Figure:
             label = f"{method}, {100 * (1 - len(active) / len(frequency)):.1f} % dead"
             shares = np.full(len(active), 1 / len(frequency))
             panel.hist(np.log10(active), edges, weights=shares, histtype="step", color=colour, label=label, linewidth=1.4)
-        panel.set(title=f"k = {k}", xlabel="log10 of the share of vectors")
+        panel.set(title=f"k = {k}", xlabel="log10 of the share of vectors", yscale=scale)
         panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False)
     axes[0].set_ylabel("share of latents")
     return figure
@@ -92,16 +97,18 @@ def similarities(latents: pd.DataFrame) -> Figure:
 
 
 def activity(latents: pd.DataFrame) -> Figure:
-    """`similarities`, coloured by how often a latent is active (paper, figures 4 and 5)."""
+    """`similarities`, coloured by how often a latent is active; those that never are have a colour of their own (paper, figures
+    4 and 5)."""
     figure, drawn = _similarity_panels(latents)
-    # A latent that is never active has no place on a logarithmic scale: it gets its lowest colour.
-    active = latents["frequency"][latents["frequency"] > 0]
-    scale = LogNorm(active.min(), active.max(), clip=True) if len(active) else None
-    for panel, latents_of_method in drawn:
-        own = latents_of_method.sort_values("frequency", ascending=False)
-        colours = own["frequency"].clip(lower=active.min())
-        dots = panel.scatter(ACROSS, TRUTH, data=own, s=6, c=colours, norm=scale, cmap="viridis", linewidths=0)
+    frequency = latents["frequency"][latents["frequency"] > 0]
+    scale = LogNorm(frequency.min(), frequency.max()) if len(frequency) else None
+    for panel, own in drawn:
+        active = own[own["frequency"] > 0].sort_values("frequency", ascending=False)
+        dots = panel.scatter(ACROSS, TRUTH, data=active, s=6, c="frequency", norm=scale, cmap="viridis", linewidths=0)
+        dead = own[own["frequency"] == 0]
+        never = panel.scatter(ACROSS, TRUTH, data=dead, s=6, color=NEVER_ACTIVE, linewidths=0)
     figure.colorbar(dots, ax=[panel for panel, _ in drawn], label="share of vectors in which it is active")
+    figure.legend([never], ["never active"], loc="outside lower right", markerscale=3)
     return figure
 
 
@@ -113,26 +120,30 @@ def _similarity_panels(latents: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, 
     drawn = [(panel, latents[latents["method"] == method]) for method, panel in zip(methods, axes)]
     for method, (panel, own) in zip(methods, drawn):
         r = np.mean([seed[ACROSS].corr(seed[TRUTH]) for _, seed in own.groupby("seed")])
-        panel.set(title=f"{method}, r = {r:.2f}", xlabel="cosine across SAEs", xlim=limits, ylim=limits, xticks=(0, 0.5, 1))
+        title = f"{method}, r = {r:.2f}" if own[ACROSS].std() > EQUAL else f"{method}, all alike"
+        panel.set(title=title, xlabel="cosine across SAEs", xlim=limits, ylim=limits, xticks=(0, 0.5, 1))
     axes[0].set_ylabel("cosine with a true feature")
     return figure, drawn
 
 
-def uneven_initialisations(curves: pd.DataFrame, thresholds: Mapping[str, float]) -> Figure:
+def uneven_initialisations(curves: pd.DataFrame, rules: Mapping[str, Reinitialise]) -> Figure:
     """The unevenness of activity over the first steps, a line an initialisation, a panel a method (paper, figure 6).
 
-    SAEs of one seed have one colour. A dashed line marks the threshold of methods that have one; an SAE above it at a check
-    starts anew.
+    SAEs of one seed have one colour. Methods that have a rule show its statistic, and its threshold as a dashed line: an SAE
+    above it at a check starts anew.
     """
     curves = curves[curves["step"] <= UNEVEN_STEPS]
     methods = list(curves["method"].unique())
     figure, axes = panels(len(methods), share_y=True)
     for method, panel in zip(methods, axes):
+        rule = rules.get(method)
+        cubed = rule is not None and rule.statistic == "cubed"
+        statistic = "unevenness_cubed" if cubed else "unevenness"
         for (seed, _), line in curves[curves["method"] == method].groupby(["seed", "sae"]):
-            panel.plot(line["step"], line["unevenness"], linewidth=0.9, color=COLOURS[seed % len(COLOURS)])
-        if method in thresholds:
-            panel.axhline(thresholds[method], color="black", linewidth=0.8, linestyle="--")
-        panel.set(title=method, xlabel="step")
+            panel.plot(line["step"], line[statistic], linewidth=0.9, color=COLOURS[seed % len(COLOURS)])
+        if rule:
+            panel.axhline(rule.threshold, color="black", linewidth=0.8, linestyle="--")
+        panel.set(title=f"{method} (cubed)" if cubed else method, xlabel="step")
         _logarithmic(panel)
     axes[0].set_ylabel("mean deviation of activity from k/h")
     return figure
@@ -199,8 +210,10 @@ def _logarithmic(panel: Axes) -> None:
     panel.set_yscale("log")
     low, high = panel.get_ylim()
     panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    # Within a decade or so, powers of ten alone would leave the axis without numbers.
-    panel.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if high < 10 * low else NullFormatter())
+    # Within a few decades, powers of ten alone would leave the axis with hardly a number.
+    if high < 100 * low:
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if high < 5 * low else NullFormatter())
 
 
 def panels(

@@ -49,14 +49,13 @@ def run(section: SourceSection, source: str, runs: list[Run], eeg: EegInputs | N
         figures.densities(latents).savefig(part["density.png"])
         if isinstance(section, Synthetic):
             latents = latents.merge(between, on=["method", "seed", "sae", "latent"])
-            rules = {name: method.reinitialise for name, method in section.methods.items()}
-            thresholds = {name: rule.threshold for name, rule in rules.items() if rule and rule.statistic == "absolute"}
+            rules = {name: method.reinitialise for name, method in section.methods.items() if method.reinitialise}
             write_table(claims(table, latents, section.methods, section.evaluate.recovered_at), part["claims.csv"])
             write_table(latents[["method", "seed", "sae", "latent", *LATENT_COLUMNS]], part["latents.csv"], digits=4)
             write_table(curves, part["curves.csv"], digits=4)
             figures.similarities(latents).savefig(part["similarity.png"])
             figures.activity(latents).savefig(part["activity.png"])
-            figures.uneven_initialisations(curves, thresholds).savefig(part["unevenness.png"])
+            figures.uneven_initialisations(curves, rules).savefig(part["unevenness.png"])
             figures.over_steps(curves, TRUTH_MEASURES).savefig(part["truth.png"])
         if source == "language_model":
             language_model_results.write(part, table, summary, section.methods)

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from mfr import figures
+from mfr.method import Reinitialise
 
 
 @pytest.fixture
@@ -56,6 +57,8 @@ def test_similarities_draw_a_panel_a_method_with_r() -> None:
     r = np.mean([np.corrcoef(across[seed:20:2], truth[seed:20:2])[0, 1] for seed in (0, 1)])
     assert figure.axes[0].get_title() == f"baseline, r = {r:.2f}"
     assert len(figure.axes) == 2 and len(figure.axes[1].collections[0].get_offsets()) == 20
+    alike = latents.assign(across_hungarian=1 - across / 1000)
+    assert figures.similarities(alike).axes[0].get_title() == "baseline, all alike"
 
 
 def test_many_methods_have_colours_of_their_own(summary: pd.DataFrame) -> None:
@@ -70,27 +73,30 @@ def test_activity_is_coloured_on_one_logarithmic_scale() -> None:
     columns = {**cosines, "frequency": frequency, "method": ["baseline"] * 4 + ["mfr"] * 4, "seed": 0}
     figure = figures.activity(pd.DataFrame(columns))
     assert figure.axes[0].get_title() == "baseline, r = 1.00"
-    dots = [panel.collections[0] for panel in figure.axes[:2]]
+    dots, never = zip(*(panel.collections for panel in figure.axes[:2]))
     assert all((each.norm.vmin, each.norm.vmax) == (1e-4, 1e-1) for each in dots)
-    assert sorted(dots[0].get_array()) == [1e-4, 1e-4, 1e-2, 1e-1]
+    assert sorted(dots[0].get_array()) == [1e-4, 1e-2, 1e-1]
+    assert [each.get_offsets().tolist() for each in never] == [[[0.5, 0.5]]] * 2
 
 
 def curves(measured: bool) -> pd.DataFrame:
     rows = [
-        (m, s, sae, t, s + t / 10 + sae, s + t / 10 if measured else np.nan)
+        (m, s, sae, t, s + t / 10 + sae, 7.0, s + t / 10 if measured else np.nan)
         for m in ("baseline", "mfr")
         for s in (0, 1)
         for sae in (0, 1)
         for t in (1, 2, 3)
     ]
-    return pd.DataFrame(rows, columns=["method", "seed", "sae", "step", "unevenness", "across"])
+    return pd.DataFrame(rows, columns=["method", "seed", "sae", "step", "unevenness", "unevenness_cubed", "across"])
 
 
 def test_uneven_initialisations_have_a_line_each() -> None:
-    figure = figures.uneven_initialisations(curves(True), {"mfr": 1.5})
-    assert [len(panel.lines) for panel in figure.axes] == [4, 5]
-    assert np.allclose(figure.axes[0].lines[1].get_ydata(), [1.1, 1.2, 1.3])
-    assert set(figure.axes[1].lines[4].get_ydata()) == {1.5}
+    for statistic, drawn in (("absolute", [1.1, 1.2, 1.3]), ("cubed", [7, 7, 7])):
+        figure = figures.uneven_initialisations(curves(True), {"mfr": Reinitialise(statistic=statistic, threshold=1.5)})
+        assert [len(panel.lines) for panel in figure.axes] == [4, 5]
+        assert np.allclose(figure.axes[0].lines[1].get_ydata(), [1.1, 1.2, 1.3])
+        assert np.allclose(figure.axes[1].lines[1].get_ydata(), drawn)
+        assert set(figure.axes[1].lines[4].get_ydata()) == {1.5}
 
 
 def test_measures_over_steps_are_means_over_seeds_or_said_to_be_missing() -> None:
