@@ -12,6 +12,7 @@ import pandas as pd
 
 from mfr.intervals import Interval, Verdict, share, student, verdict
 from mfr.method import Method
+from mfr.metrics import correlation
 
 HIGH_ACROSS, LOW_TRUTH = 0.8, 0.5
 R_BASELINE, R_REINITIALISED, R_MARGIN = 0.625, 0.668, 0.05
@@ -29,8 +30,8 @@ def claims(values: pd.DataFrame, latents: pd.DataFrame, methods: Mapping[str, Me
     """Columns claim, paper, ours, low, high, n and verdict, from the long table of `mfr.comparison` and the table of latents.
 
     A claim holds where its whole interval lies on its side of the bound, fails where it lies on the other, and is undecided
-    between, or of one seed. `latents` has a row a latent with method, seed, sae, across_hungarian, truth_hungarian, truth_max,
-    frequency and between.
+    between, or of one seed. `latents` has a row a latent with method, seed, sae, across_hungarian, across_max, truth_hungarian,
+    truth_max, frequency and between.
     """
     of_paper = {name: method for name, method in methods.items() if method != Method() and as_the_paper_has(method)}
     rows = [*_of_baseline(values, latents, recovered_at)]
@@ -66,7 +67,7 @@ def _of_baseline(values: pd.DataFrame, latents: pd.DataFrame, recovered_at: floa
         yield f"baseline: r is {_near(R_BASELINE)} ({pairs})", str(R_BASELINE), r, _is_near(r, R_BASELINE)
     of_baseline = latents[latents["method"] == "baseline"]
     live = of_baseline[of_baseline["frequency"] > 0].groupby("seed")
-    r = student([seed["across_hungarian"].corr(seed["truth_hungarian"]) for _, seed in live])
+    r = student([correlation(of_seed).r_hungarian for _, of_seed in live])
     yield "baseline: features that agree across SAEs are truer (r > 0, one to one, live latents)", "–", r, verdict(r, least=0)
     yield from _of_split(_over_saes(_clusters(latents, "baseline")))
     strange = _is_strange(of_baseline)

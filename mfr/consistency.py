@@ -1,8 +1,8 @@
 """Whether features come back: similarity of SAEs within an ensemble, and between ensembles of different seeds.
 
 SAEs of one ensemble see the same batches; where a penalty pulls them together, or transplants copy from one to another, that
-they agree is no evidence. SAEs of different seeds differ in first weights and in the order of the data, and nothing acts
-between them, whatever the method.
+they agree is no evidence. SAEs of different seeds differ in first weights and in the training vectors or their order, and
+nothing acts between them, whatever the method.
 """
 
 from collections.abc import Mapping, Sequence

@@ -64,8 +64,8 @@ def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
 def densities(latents: pd.DataFrame) -> Figure:
     """How often latents are active: histograms of log10 of `frequency`, a panel for each k, an outline a method.
 
-    `latents` holds the tables of all runs with a column `method`. Heights are shares of all latents of a method and k; dead
-    latents, which have no logarithm, are counted in the legend.
+    `latents` holds the tables of all runs with a column `method`. Heights, logarithmic, are shares of all latents of a
+    method and k; dead latents, which have no logarithm, are counted in the legend.
     """
     ks, methods = sorted(latents["k"].unique()), list(latents["method"].unique())
     figure, axes = panels(len(ks), share_y=True, height=3.4 + 0.2 * len(methods))
