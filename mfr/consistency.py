@@ -6,7 +6,7 @@ nothing acts between them, whatever the method.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from mfr.matching import cosines, hungarian
 from mfr.sae import Ensemble
 
 MATCHED_AT = 0.7
+BETWEEN_COLUMNS = {"seed": int, "sae": int, "latent": int, "other": int, "between": float}
 MEASURES = ["pw_mcc", "matched_70", "pw_mcc_live", "matched_70_live"]
 WITH_SPREADS = [name for measure in MEASURES for name in (measure, f"{measure}_sd")]
 
@@ -71,19 +72,18 @@ def _one_to_one(similarity: torch.Tensor) -> tuple[float, float]:
 
 
 def between_seeds(ensembles: Mapping[int, Ensemble]) -> pd.DataFrame:
-    """Of one method's ensembles by seed: columns seed, sae, latent and between, a row a latent.
+    """Of one method's ensembles by seed: columns seed, sae, latent, other and between, a row a latent and other seed.
 
-    `between` is its largest cosine with the SAE of its place in another ensemble, as a mean over the other seeds; NaN where
-    there is one seed.
+    `between` is the latent's largest cosine with the SAE of its place in that seed's ensemble. One seed has no rows.
     """
-    frames = []
-    for seed, saes in ensembles.items():
-        others = [other.W for key, other in ensembles.items() if key != seed]
-        for i, W in enumerate(saes.W):
-            nearest = [cosines(W, other[i]).amax(dim=1).numpy() for other in others]
-            between = np.mean(nearest, axis=0) if others else np.full(len(W), np.nan)
-            frames.append(pd.DataFrame({"seed": seed, "sae": i, "latent": np.arange(len(W)), "between": between}))
-    return pd.concat(frames, ignore_index=True)
+    rows = [
+        pd.DataFrame({"seed": seed, "sae": i, "latent": np.arange(len(W)), "other": other, "between": nearest.numpy()})
+        for seed, other in permutations(ensembles, 2)
+        for i, W in enumerate(ensembles[seed].W)
+        for nearest in [cosines(W, ensembles[other].W[i]).amax(dim=1)]
+    ]
+    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(BETWEEN_COLUMNS))
+    return table.astype(BETWEEN_COLUMNS)
 
 
 def consistency_tree(table: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:

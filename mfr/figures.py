@@ -47,7 +47,8 @@ def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
     """
     here = summary[(summary["metric"] == metric) & summary["group"].str.match(r"k\d+$")]
     groups, methods = list(here["group"].unique()), list(here["method"].unique())
-    figure, (panel,) = panels(1, width=max(5.0, 1.5 + 0.28 * len(groups) * (len(methods) + 1)))
+    width_of_all = max(5.0, 1.5 + 0.28 * len(groups) * (len(methods) + 1))
+    figure, (panel,) = panels(1, width=width_of_all, height=max(3.4, 0.8 + 0.22 * len(methods)))
     width = 0.8 / len(methods)
     for i, (method, colour) in enumerate(zip(methods, colours_of(len(methods)))):
         values = here[here["method"] == method].set_index("group").loc[groups]
@@ -57,7 +58,7 @@ def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
     panel.set_ylabel(label)
     if here["mean"].min() > 0 and here["mean"].max() > 5 * here["mean"].min():
         _logarithmic(panel)
-    panel.legend(loc="upper left", bbox_to_anchor=(1, 1), title="mean ± sd over seeds")
+    figure.legend(loc="outside right upper", title="mean ± sd over seeds")
     return figure
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from mfr import figures, paths
-from mfr.claims import claims
+from mfr.claims import LATENT, claims
 from mfr.comparison import contests, long_table, mean_curves, metrics_tree, summarise
 from mfr.consistency import between_seeds, consistency, consistency_tree
 from mfr.denoising_table import denoising_table, denoising_tree
@@ -48,10 +48,11 @@ def run(section: SourceSection, source: str, runs: list[Run], eeg: EegInputs | N
         figures.bars(summary, "mse", "mean squared error (held out)").savefig(part["reconstruction.png"])
         figures.densities(latents).savefig(part["density.png"])
         if isinstance(section, Synthetic):
-            latents = latents.merge(between, on=["method", "seed", "sae", "latent"])
+            nearest = between.groupby(["method", *LATENT], as_index=False)["between"].mean()
+            latents = latents.merge(nearest, on=["method", *LATENT], how="left")
             rules = {name: method.reinitialise for name, method in section.methods.items() if method.reinitialise}
-            write_table(claims(table, latents, section.methods, section.evaluate.recovered_at), part["claims.csv"])
-            write_table(latents[["method", "seed", "sae", "latent", *LATENT_COLUMNS]], part["latents.csv"], digits=4)
+            write_table(claims(table, latents, between, section.methods, section.evaluate.recovered_at), part["claims.csv"])
+            write_table(latents[["method", *LATENT, *LATENT_COLUMNS]], part["latents.csv"], digits=4)
             write_table(curves, part["curves.csv"], digits=4)
             figures.similarities(latents).savefig(part["similarity.png"])
             figures.activity(latents).savefig(part["activity.png"])

@@ -48,9 +48,11 @@ def test_only_saes_of_one_k_are_compared_between_seeds() -> None:
     assert set(zip(table["kind"], table["k"])) == {("within", 0), ("between", 3), ("between", 4)}
 
 
-def test_between_is_the_mean_of_the_largest_cosines_over_other_seeds() -> None:
+def test_between_is_the_largest_cosine_with_each_other_seed() -> None:
     ensembles = {seed: ensemble(W, OTHER) for seed, W in enumerate((EYE, TURNED, OTHER))}
-    table = between_seeds(ensembles).set_index(["seed", "sae", "latent"])["between"]
-    assert table.loc[(0, 0)].tolist() == pytest.approx([1, 1, 0.5, 0.5])
-    assert table.loc[(2, 0)].tolist() == pytest.approx([1, 1, 0, 0])
-    assert np.isnan(between_seeds({0: ensembles[0]})["between"]).all()
+    table = between_seeds(ensembles).set_index(["seed", "other", "sae"])["between"]
+    assert table.loc[(0, 1, 0)].tolist() == pytest.approx([1, 1, 1, 1])
+    assert table.loc[(0, 2, 0)].tolist() == pytest.approx([1, 1, 0, 0])
+    assert table.loc[(2, 1, 0)].tolist() == pytest.approx([1, 1, 0, 0])
+    assert table.loc[(2, 1, 1)].tolist() == pytest.approx([1, 1, 1, 1])
+    assert between_seeds({0: ensembles[0]}).empty

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from mfr import figures
 from mfr.method import Reinitialise
@@ -65,6 +66,16 @@ def test_many_methods_have_colours_of_their_own(summary: pd.DataFrame) -> None:
     many = pd.concat([summary[summary["method"] == "mfr"].assign(method=f"m{i}") for i in range(9)])
     panel = figures.bars(many, "mse", "mse").axes[0]
     assert len({patch.get_facecolor() for patch in panel.patches}) == 9
+
+
+def test_the_legend_of_many_methods_is_inside_the_figure(summary: pd.DataFrame) -> None:
+    many = pd.concat([summary[summary["method"] == "mfr"].assign(method=f"a_method_of_a_long_name_{i}") for i in range(20)])
+    figure = figures.bars(many, "mse", "mse")
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert len(legend.get_texts()) == 20 and figure.bbox.contains(box.x0, box.y0) and figure.bbox.contains(box.x1, box.y1)
+    assert box.x0 > figure.axes[0].get_window_extent().x1
 
 
 def test_activity_is_coloured_on_one_logarithmic_scale() -> None:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from mfr import figures
+from mfr.errors import UserError
 from mfr.method import Method, Penalty
 from mfr.params_file import load
 from tests.conftest import ROOT
@@ -19,7 +20,8 @@ def method(alpha: float | str, **rest: object) -> Method:
 
 METHODS = {
     "baseline": Method(),
-    "slow": method(0.5, learning_rate=0.001),
+    "slow_baseline": Method(learning_rate=0.001),
+    "slow": method(0.5, learning_rate=0.001, versus="slow_baseline"),
     "weak": method(0.5),
     "strong": method(1.5),
     "automatic": method("balanced"),
@@ -38,13 +40,28 @@ def summary() -> pd.DataFrame:
 def test_methods_of_fixed_alpha_are_placed_by_alpha_and_rate() -> None:
     table = map_of_gains.alpha_by_rate(summary(), METHODS, usual_rate=0.01)
     assert table[["alpha", "learning_rate"]].values.tolist() == [[1.0, 0.001], [1.0, 0.01], [3.0, 0.01]]
-    assert table["change"].tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert table["change"].tolist() == pytest.approx([0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ({"other": method(1.5)}, "strong and other both have α 3 and learning rate 0.01"),
+        (
+            {"other": method(1.5, learning_rate=0.001)},
+            "other: versus: baseline has another learning rate; name a method of 0.001",
+        ),
+    ],
+)
+def test_methods_without_a_place_of_their_own_are_named(added: dict[str, Method], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        map_of_gains.alpha_by_rate(summary(), METHODS | added, usual_rate=0.01)
 
 
 def test_cells_say_the_change_and_whether_it_is_certain() -> None:
     table = map_of_gains.alpha_by_rate(summary(), METHODS, usual_rate=0.01)
     panel = figures.heat_maps(table, {METRIC: "share"}).axes[0]
-    assert [text.get_text() for text in panel.texts] == ["+0.1", "+0.2", "+0.3*"]
+    assert [text.get_text() for text in panel.texts] == ["+0.2", "+0.3", "+0.4*"]
     assert [label.get_text() for label in panel.get_yticklabels()] == ["1", "3"]
 
 

@@ -23,18 +23,34 @@ METRICS = {"truth_recovered": "share of true features recovered", "mse": "mean s
 
 def alpha_by_rate(summary: pd.DataFrame, methods: Mapping[str, Method], usual_rate: float) -> pd.DataFrame:
     """The change of each method with a penalty of fixed α against its `versus`: columns metric, alpha, learning_rate, change,
-    change_low, change_high and seeds, from a summary of `mfr.comparison`."""
+    change_low, change_high and seeds, from a summary of `mfr.comparison`.
+
+    Raises UserError where two methods share a place, or one is compared with a method of another learning rate.
+    """
     fixed = {
         name: (method.penalty.alpha * method.penalty.alpha_factor, method.learning_rate or usual_rate)
         for name, method in methods.items()
         if method.penalty and isinstance(method.penalty.alpha, float)
     }
+    _refuse_unplaceable(fixed, methods, usual_rate)
     group = "all_k" if "all_k" in set(summary["group"]) else summary["group"].iloc[0]
     table = summary[summary["method"].isin(fixed) & summary["metric"].isin(METRICS) & (summary["group"] == group)]
     table = table.assign(
         alpha=[fixed[name][0] for name in table["method"]], learning_rate=[fixed[name][1] for name in table["method"]]
     )
     return table[["metric", "alpha", "learning_rate", "change", "change_low", "change_high", "seeds"]]
+
+
+def _refuse_unplaceable(places: Mapping[str, tuple[float, float]], methods: Mapping[str, Method], usual_rate: float) -> None:
+    for name, (alpha, rate) in places.items():
+        versus = methods[name].versus
+        if (methods[versus].learning_rate or usual_rate) != rate:
+            raise UserError(f"params.yaml: {name}: versus: {versus} has another learning rate; name a method of {rate:g}")
+        twin = next(other for other, place in places.items() if place == (alpha, rate))
+        if twin != name:
+            raise UserError(
+                f"params.yaml: {twin} and {name} both have α {alpha:g} and learning rate {rate:g}; a map takes one of them"
+            )
 
 
 def main(argv: list[str] | None = None) -> int:
