@@ -1,4 +1,4 @@
-"""The step's loops, compiled for a CPU: what `mfr.sae.loss_and_gradients` and `mfr.mutual.pull` do, in fewer passes.
+"""The step for a CPU, by compiled loops: what `mfr.sae.loss_and_gradients` and `mfr.mutual.pull` do, in fewer passes.
 
 The forward half goes by rows (select, decode, products with the active features), the sums of the gradient by latents.
 Each sum is the work of one thread, in a fixed order: the number of threads changes no result.
@@ -6,16 +6,13 @@ Each sum is the work of one thread, in a fixed order: the number of threads chan
 
 import numpy as np
 import torch
-from numba import njit
 
-from mfr.loops import INLINED, REORDER, add_rows, even_bounds, side_by_side
+from mfr import compiled
+from mfr.loops import even_bounds, side_by_side
 from mfr.mutual import Links
 from mfr.sae import Activation, Precision, Step, preactivations
 
 ENCODED_ROWS = 2560
-# A row up to this length is searched whole, a longer one by the maxima of this many groups, or 4 for each of the k.
-WHOLE = 1024
-GROUPS = 256
 # Blocks of rows of x and g stay in a core's cache, if a latent has that many pairs in each.
 BLOCK_BYTES = 1 << 19
 BLOCK_PAIRS = 16
@@ -43,17 +40,17 @@ def loss_and_gradients(
     for start in range(0, rows, ENCODED_ROWS):
         block = slice(start, start + ENCODED_ROWS)
         pre = preactivations(x[block], W, b, precision, out=buffer[: len(x[block])])
-        written = [part[block] for part in (g, a, d_values, indices, losses)]
         settings = (activation == "topk_relu", 2 / x.numel())
-        side_by_side(_forward, even_bounds(len(pre)), *_arrays(pre, target[block], W, norm), *settings, *_arrays(*written))
+        written = _arrays(*(part[block] for part in (g, a, d_values, indices, losses)))
+        side_by_side(compiled.forward, even_bounds(len(pre)), *_arrays(pre, target[block], W, norm), *settings, *written)
 
     most_blocks = max(1, rows * k // (BLOCK_PAIRS * hidden))
     block_rows = -(-rows // min(most_blocks, -(-2 * x.nbytes // BLOCK_BYTES)))
-    starts, pairs = _by_latent(indices.numpy(), hidden, block_rows)
+    starts, pairs = compiled.by_latent(indices.numpy(), hidden, block_rows)
     work = starts[:, 0] + 4 * np.arange(hidden + 1)
     shares = np.searchsorted(work, even_bounds(work[-1])).tolist()
     given = _arrays(x, g, W, norm, a.flatten(), d_values.flatten())
-    side_by_side(_backward, shares, *given, k, starts, pairs, *_arrays(d_W, d_b))
+    side_by_side(compiled.backward, shares, *given, k, starts, pairs, *_arrays(d_W, d_b))
     return Step(losses.sum() / x.numel(), torch.from_numpy(np.diff(starts[:, 0])), g)
 
 
@@ -62,211 +59,9 @@ def pull(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor
     features, norm = W.view(-1, W.shape[2]), W.norm(dim=2).flatten()
     cosines = torch.empty(len(features))
     given = _arrays(features, norm, links.starts, links.partners, weights.flatten() * links.share)
-    side_by_side(_pull, even_bounds(len(features)), *given, *_arrays(d_W.view_as(features), cosines))
+    side_by_side(compiled.pull, even_bounds(len(features)), *given, *_arrays(d_W.view_as(features), cosines))
     return (len(links.partners) - cosines.sum()) * (links.share / 2)
 
 
 def _arrays(*tensors: torch.Tensor) -> list[np.ndarray]:
     return [tensor.detach().numpy() for tensor in tensors]
-
-
-@njit(cache=True, fastmath={"nnan", "nsz"})
-def _threshold(values, count, k, slack):
-    """A value that at least k and, ties aside, at most k + slack of the first `count` values reach."""
-    low, high = values[0], values[0]
-    for i in range(count):
-        low, high = min(low, values[i]), max(high, values[i])
-    reached = count
-    while reached > k + slack:
-        middle = low + (high - low) * np.float32(0.5)
-        if not low < middle < high:
-            break
-        above = np.int32(0)
-        for i in range(count):
-            above += np.int32(values[i] >= middle)
-        if above >= k:
-            low, reached = middle, above
-        else:
-            high = middle
-    return low
-
-
-@njit(cache=True, fastmath={"reassoc"})
-def _select(row, k, maxima, candidates, near, values, indices):
-    """Values and indices of the k largest of a row, any of them where some are equal; NaN where the row has one."""
-    h, groups = len(row), len(maxima)
-    total = np.float32(0)
-    for i in range(h):
-        total += row[i]
-    if not np.isfinite(total):
-        values[:], indices[:] = np.nan, np.arange(k)
-        return
-    count = 0
-    if groups == 0:
-        least = _threshold(row, h, k, 0)
-        for i in range(h):
-            candidates[count], near[count] = i, row[i]
-            count += row[i] >= least
-    else:
-        # The k-th largest maximum of disjoint groups is a lower bound of the k-th largest value.
-        maxima[:] = row[:groups]
-        for start in range(groups, h, groups):
-            for i in range(min(groups, h - start)):
-                maxima[i] = max(maxima[i], row[start + i])
-        bound = _threshold(maxima, groups, k, k // 4)
-        for group in range(groups):
-            if maxima[group] >= bound:
-                for i in range(group, h, groups):
-                    candidates[count], near[count] = i, row[i]
-                    count += row[i] >= bound
-        least = _threshold(near, count, k, 0)
-    taken = 0
-    for c in range(count):
-        if near[c] > least and taken < k:
-            values[taken], indices[taken] = near[c], candidates[c]
-            taken += 1
-    for c in range(count):
-        if near[c] == least and taken < k:
-            values[taken], indices[taken] = near[c], candidates[c]
-            taken += 1
-
-
-@njit(**INLINED)
-def _dots(g, W, latents, out):
-    """out_j = ⟨g, W_{l_j}⟩, four features at a time."""
-    j = 0
-    while j + 4 <= len(out):
-        l0, l1, l2, l3 = latents[j], latents[j + 1], latents[j + 2], latents[j + 3]
-        p0 = p1 = p2 = p3 = np.float32(0)
-        for i in range(len(g)):
-            p0 += g[i] * W[l0, i]
-            p1 += g[i] * W[l1, i]
-            p2 += g[i] * W[l2, i]
-            p3 += g[i] * W[l3, i]
-        out[j], out[j + 1], out[j + 2], out[j + 3] = p0, p1, p2, p3
-        j += 4
-    while j < len(out):
-        l0, p0 = latents[j], np.float32(0)
-        for i in range(len(g)):
-            p0 += g[i] * W[l0, i]
-        out[j] = p0
-        j += 1
-
-
-@njit(cache=True, fastmath=REORDER, nogil=True)
-def _forward(first, last, pre, target, W, norm, relu, scale, g, a, d_values, indices, losses):
-    """Rows first to last: coefficients a, active latents, squared error, g = ∂loss/∂x̂ and ∂loss/∂v."""
-    (k, d), h = (a.shape[1], target.shape[1]), len(W)
-    scale, zero = np.float32(scale), np.float32(0)
-    maxima = np.empty(0 if h <= WHOLE else min(h, max(GROUPS, 4 * k)), np.float32)
-    candidates, near = np.empty(h + 1, np.int32), np.empty(h + 1, np.float32)
-    values = np.empty(k, np.float32)
-    for r in range(first, last):
-        _select(pre[r], k, maxima, candidates, near, values, indices[r])
-        for j in range(k):
-            if relu:
-                values[j] = max(values[j], zero)
-            a[r, j] = values[j] / norm[indices[r, j]]
-        for i in range(d):
-            g[r, i] = -target[r, i]
-        add_rows(g[r], W, indices[r], a[r])
-        square = zero
-        for i in range(d):
-            square += g[r, i] * g[r, i]
-            g[r, i] *= scale
-        losses[r] = square
-        _dots(g[r], W, indices[r], d_values[r])
-        for j in range(k):
-            d_values[r, j] = zero if relu and values[j] <= zero else d_values[r, j] / norm[indices[r, j]]
-
-
-@njit(cache=True)
-def _by_latent(indices, h, block_rows):
-    """The pairs (row, place among its k) sorted by latent, and by blocks of rows within: where each begins, and the pairs.
-
-    Returns starts (h + 1, blocks + 1), the last row and column closing what is before them, and pairs (B·k).
-    """
-    rows, k = indices.shape
-    blocks = (rows + block_rows - 1) // block_rows
-    starts = np.zeros((h + 1, blocks + 1), np.int32)
-    for block in range(blocks):
-        counts = np.zeros(h, np.int32)
-        for r in range(block * block_rows, min(rows, (block + 1) * block_rows)):
-            for j in range(k):
-                counts[indices[r, j]] += 1
-        starts[:h, block] = counts
-    begin = 0
-    for latent in range(h + 1):
-        for block in range(blocks):
-            count = starts[latent, block]
-            starts[latent, block] = begin
-            begin += count
-        starts[latent, blocks] = begin
-    pairs = np.empty(rows * k, np.int32)
-    for block in range(blocks):
-        place = starts[:, block].copy()
-        for r in range(block * block_rows, min(rows, (block + 1) * block_rows)):
-            for j in range(k):
-                pairs[place[indices[r, j]]] = r * k + j
-                place[indices[r, j]] += 1
-    return starts, pairs
-
-
-@njit(**INLINED)
-def _add_pairs(out, x, g, a, d_values, pairs, k):
-    """out += Σ a g_r + (∂loss/∂v) x_r over pairs, four at a time."""
-    at = 0
-    while at + 4 <= len(pairs):
-        q0, q1, q2, q3 = pairs[at], pairs[at + 1], pairs[at + 2], pairs[at + 3]
-        r0, r1, r2, r3 = q0 // k, q1 // k, q2 // k, q3 // k
-        a0, a1, a2, a3 = a[q0], a[q1], a[q2], a[q3]
-        v0, v1, v2, v3 = d_values[q0], d_values[q1], d_values[q2], d_values[q3]
-        for i in range(len(out)):
-            from_g = a0 * g[r0, i] + a1 * g[r1, i] + a2 * g[r2, i] + a3 * g[r3, i]
-            from_x = v0 * x[r0, i] + v1 * x[r1, i] + v2 * x[r2, i] + v3 * x[r3, i]
-            out[i] += from_g + from_x
-        at += 4
-    while at < len(pairs):
-        q0 = pairs[at]
-        r0, a0, v0 = q0 // k, a[q0], d_values[q0]
-        for i in range(len(out)):
-            out[i] += a0 * g[r0, i] + v0 * x[r0, i]
-        at += 1
-
-
-@njit(cache=True, fastmath=REORDER, nogil=True)
-def _backward(first, last, x, g, W, norm, a, d_values, k, starts, pairs, d_W, d_b):
-    """Latents first to last: ∂loss/∂W and ∂loss/∂b, block of rows after block of rows, so that these stay in a core's cache."""
-    blocks = starts.shape[1] - 1
-    for latent in range(first, last):
-        bias = along = np.float32(0)
-        for at in range(starts[latent, 0], starts[latent, blocks]):
-            bias += d_values[pairs[at]]
-            along += d_values[pairs[at]] * a[pairs[at]]
-        d_b[latent] = bias
-        along /= norm[latent]
-        for i in range(W.shape[1]):
-            d_W[latent, i] = -along * W[latent, i]
-    for block in range(blocks):
-        for latent in range(first, last):
-            begin, end = starts[latent, block], starts[latent, block + 1]
-            _add_pairs(d_W[latent], x, g, a, d_values, pairs[begin:end], k)
-
-
-@njit(cache=True, fastmath=REORDER, nogil=True)
-def _pull(first, last, W, norm, starts, partners, weights, d_W, cosines):
-    """Latents first to last: the sum of cosines with their partners, whose gradient times −weights is added to d_W."""
-    d = W.shape[1]
-    together = np.empty(d, np.float32)
-    for latent in range(first, last):
-        near = partners[starts[latent] : starts[latent + 1]]
-        together[:] = 0
-        add_rows(together, W, near, np.float32(1) / norm[near])
-        along = np.float32(0)
-        for i in range(d):
-            along += together[i] * W[latent, i]
-        cosines[latent] = along / norm[latent]
-        across = -weights[latent] / norm[latent]
-        along *= weights[latent] / norm[latent] ** 3
-        for i in range(d):
-            d_W[latent, i] += across * together[i] + along * W[latent, i]

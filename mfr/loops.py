@@ -1,4 +1,4 @@
-"""Work side by side: compiled loops in parts, whole tasks; and the sum of rows that several loops need."""
+"""Work side by side: compiled loops in parts, and whole tasks."""
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from numba import njit
 
 Result = TypeVar("Result")
-
-# Sums may be reordered to be vectorised; NaN and infinity keep their meaning.
-REORDER = {"reassoc", "contract", "arcp", "nsz"}
-# What is not inlined is compiled by itself and again within its caller, with other roundings, and may be taken from either.
-INLINED = {"inline": "always", "fastmath": REORDER}
 
 
 def even_bounds(count: int) -> list[int]:
@@ -56,20 +50,3 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 def _one_threaded(threads: int) -> ThreadPoolExecutor:
     # torch keeps its number of threads for each thread that uses it.
     return ThreadPoolExecutor(threads, "tasks", initializer=torch.set_num_threads, initargs=(1,))
-
-
-@njit(**INLINED)
-def add_rows(out: np.ndarray, W: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> None:
-    """out (d) += Σ_j weights_j W_{rows_j}, four rows at a time."""
-    j = 0
-    while j + 4 <= len(rows):
-        w0, w1, w2, w3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
-        r0, r1, r2, r3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
-        for i in range(len(out)):
-            out[i] += w0 * W[r0, i] + w1 * W[r1, i] + w2 * W[r2, i] + w3 * W[r3, i]
-        j += 4
-    while j < len(rows):
-        w0, r0 = weights[j], rows[j]
-        for i in range(len(out)):
-            out[i] += w0 * W[r0, i]
-        j += 1

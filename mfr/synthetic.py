@@ -12,7 +12,8 @@ import math
 import numpy as np
 from numba import njit
 
-from mfr.loops import REORDER, add_rows, aligned, even_bounds, side_by_side
+from mfr import compiled
+from mfr.loops import aligned, even_bounds, side_by_side
 from mfr.params import GenerateSynthetic
 from mfr.seeds import numpy_stream
 
@@ -49,15 +50,8 @@ def codes(settings: GenerateSynthetic, stream: int, first: int, rows: int) -> tu
 def combine(features: np.ndarray, active: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     """The vectors (rows, d) of codes: sums of coefficient times feature."""
     rows = aligned(len(active), features.shape[1])
-    side_by_side(_combine, even_bounds(len(rows)), features, active, coefficients, rows)
+    side_by_side(compiled.combine, even_bounds(len(rows)), features, active, coefficients, rows)
     return rows
-
-
-@njit(cache=True, fastmath=REORDER, nogil=True)
-def _combine(begin, end, features, active, coefficients, rows):
-    for r in range(begin, end):
-        rows[r] = 0
-        add_rows(rows[r], features, active[r], coefficients[r])
 
 
 @njit(cache=True, nogil=True)

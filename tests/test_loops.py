@@ -1,25 +1,9 @@
 import threading
 
-import numpy as np
 import pytest
 import torch
-from numba import njit
 
-from mfr.loops import add_rows, each, even_bounds, side_by_side
-
-
-@njit
-def add_weighted(out, W, rows, weights):
-    add_rows(out, W, rows, weights)
-
-
-@pytest.mark.parametrize("count", [0, 1, 4, 7])
-def test_weighted_rows_are_added(count: int) -> None:
-    random = np.random.default_rng(0)
-    W, rows = random.standard_normal((9, 13), dtype=np.float32), random.integers(9, size=count)
-    weights, out = random.random(count, dtype=np.float32), np.ones(13, np.float32)
-    add_weighted(out, W, rows, weights)
-    assert np.allclose(out, 1 + weights @ W[rows], atol=1e-5)
+from mfr.loops import each, even_bounds, side_by_side
 
 
 @pytest.mark.parametrize(("threads", "count"), [(1, 10), (3, 10), (4, 2)])
