@@ -37,7 +37,7 @@ def claims(
     between, of one seed, or of a method that came out as the baseline did, as where no SAE started anew. `latents` has a row a
     latent with method, seed, sae, latent, across_hungarian, truth_hungarian, truth_max and frequency.
     """
-    of_paper = {name: method for name, method in methods.items() if method != Method() and as_the_paper_has(method)}
+    of_paper = methods_of_paper(methods)
     rows = [*_of_baseline(values, latents)]
     rows += _of_independent(latents[latents["method"] == "baseline"], between[between["method"] == "baseline"], recovered_at)
     for name, method in of_paper.items():
@@ -57,16 +57,22 @@ def claims_table(rows: Iterable[Row]) -> pd.DataFrame:
     return pd.DataFrame([(claim, paper, *interval, result) for claim, paper, interval, result in rows], columns=columns)
 
 
-def as_the_paper_has(method: Method) -> bool:
-    """Whether a method's training differs from the baseline's in penalty and reinitialisation alone, by the paper's penalty.
+def methods_of_paper(methods: Mapping[str, Method]) -> dict[str, Method]:
+    """The methods that the paper has: the baseline with its penalty, its reinitialisation, or both.
 
-    That pulls all latents to their largest cosines or one to one, at a weight that is fixed once the warm-up is over.
+    The penalty pulls all latents to their largest cosines or one to one, at a weight that is fixed once the warm-up is over.
     """
-    penalty = method.penalty
-    of_paper = penalty is None or (
-        penalty.matching in ("max", "hungarian") and penalty.latents == "all" and penalty.alpha != "relative"
-    )
-    return of_paper and method.model_copy(update={"penalty": None, "reinitialise": None, "versus": "baseline"}) == Method()
+    baseline = methods["baseline"]
+
+    def of_paper(method: Method) -> bool:
+        penalty = method.penalty
+        usual = penalty is None or (
+            penalty.matching in ("max", "hungarian") and penalty.latents == "all" and penalty.alpha != "relative"
+        )
+        rest = method.model_copy(update={"penalty": None, "reinitialise": None, "versus": baseline.versus})
+        return usual and bool(penalty or method.reinitialise) and rest == baseline
+
+    return {name: method for name, method in methods.items() if of_paper(method)}
 
 
 def _of_baseline(values: pd.DataFrame, latents: pd.DataFrame) -> Iterator[Row]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from mfr.claims import Row, as_the_paper_has, claims_table
+from mfr.claims import Row, claims_table, methods_of_paper
 from mfr.intervals import Interval, student, verdict
 from mfr.method import Method
 
@@ -20,8 +20,8 @@ def claims_eeg(values: pd.DataFrame, distances: pd.DataFrame, methods: Mapping[s
     matching are not the paper's. Changes of the loss are in percent, negative where it falls.
     """
     rows = [*_of_trend(distances, "baseline", rises=True)]
-    for name, method in methods.items():
-        if method.penalty and as_the_paper_has(method):
+    for name, method in methods_of_paper(methods).items():
+        if method.penalty:
             rows += [*_of_loss(values, name), *_of_distance(distances, name), *_of_trend(distances, name, rises=False)]
     return claims_table(rows)
 

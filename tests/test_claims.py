@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mfr.claims import claims
+from mfr.claims import claims, methods_of_paper
 from mfr.method import Method, Penalty, Reinitialise
 
 RULE = Reinitialise()
@@ -175,3 +175,10 @@ def test_a_verdict_may_turn_on_the_cut() -> None:
         table.loc[f"mfr: no latents alike above {cut} but untrue (less than 1 an SAE)", "verdict"] for cut in (0.8, 0.85)
     ]
     assert verdicts == ["fails", "holds"]
+
+
+def test_methods_of_the_paper_differ_from_the_baseline_in_penalty_and_reinitialisation_alone() -> None:
+    linear = {name: METHODS[name].model_copy(update={"schedule": "linear"}) for name in ("baseline", "mfr")}
+    methods = METHODS | linear | {"named": linear["baseline"].model_copy(update={"versus": "mfr"})}
+    assert list(methods_of_paper(methods)) == ["mfr"]
+    assert list(methods_of_paper(METHODS)) == ["reinit", "mfr", "light"]
