@@ -89,8 +89,9 @@ def _named(text: Text) -> Iterator[Document]:
 
 
 def _folder(folder: Path, column: str) -> Iterator[Document]:
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    for name, path in sorted(((path.relative_to(folder).as_posix(), path) for path in files), key=_hash_order):
+    files = [(path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file()]
+    visible = [(name.as_posix(), path) for name, path in files if not any(part.startswith(".") for part in name.parts)]
+    for name, path in sorted(visible, key=_hash_order):
         if read := ROWS.get(path.suffix.lower()):
             yield from _numbered(f"{name} row", read(path, column))
         else:

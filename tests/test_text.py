@@ -99,6 +99,15 @@ def test_a_documents_split_does_not_depend_on_the_others(tmp_path):
     assert few == many & {f"document {name}" for name in names[::2]}
 
 
+def test_hidden_files_and_folders_are_no_documents(tmp_path):
+    folder = tmp_path / ".hidden" / "texts"
+    text = write_folder(folder, ["a.txt", "b/c.txt", ".d.txt", ".ipynb_checkpoints/a-copy.txt", "b/.e/f/g.txt"])
+    (folder / ".git").mkdir()
+    (folder / ".git" / "index").write_bytes(b"\xff")
+    both = [*documents(text, "train"), *documents(text, "heldout")]
+    assert sorted(both) == ["document a.txt", "document b/c.txt"]
+
+
 def test_paragraphs_of_a_file_are_documents(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("\n\n".join(f"paragraph {i}\nsecond line" for i in range(50)) + "\n")
