@@ -28,7 +28,7 @@ from mfr.devices import limit_threads
 from mfr.language_model import activation_size, load, load_tokenizer, model_manifest
 from mfr.params import DumpActivations, Execution, PrepareModel, Text
 from mfr.small_gpt2 import train_tokenizer
-from mfr.text import documents
+from mfr.text import documents, pin
 from stages import dump_activations, prepare_model
 from stages.dump_activations import Job
 
@@ -68,7 +68,7 @@ def measure(config: GPT2Config, dump: DumpActivations, rounds: int, threads: int
         text = _prepare(config, execution)
         peak = get_context("spawn").Pool(1).apply(peak_rss_mb, (text, dump, execution))
         bridge, plain = load(Path("model"), CPU), GPT2LMHeadModel.from_pretrained("folder").eval()
-        job = Job(model_manifest(Path("model")), load_tokenizer(Path("model")), bridge, text, dump, [])
+        job = Job(model_manifest(Path("model")), load_tokenizer(Path("model")), bridge, text, pin(text), dump, [])
         activation_size(bridge, dump.hook)
         times: dict[str, list[tuple[float, float]]] = {"dump": [], "hook": []}
         for round_ in range(rounds):

@@ -1,7 +1,6 @@
 """A language model: pinned, loaded, read at a hook point, and run with that hook's activations replaced."""
 
 import difflib
-import hashlib
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from mfr.errors import UserError
 from mfr.hub import commit_of
-from mfr.pinned import PinnedFile, check_unchanged, pinned, read_manifest
+from mfr.pinned import PinnedFile, check_unchanged, pinned, read_manifest, sha256
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -55,15 +54,10 @@ def weights_sha256(folder: Path) -> str:
 
     Raises `UserError` for a folder without weights.
     """
-    digest = hashlib.sha256()
     weights = sorted(chain.from_iterable(folder.glob(pattern) for pattern in WEIGHTS))
     if not weights:
         raise UserError(f"{folder} has no weights (none of {', '.join(WEIGHTS)}): save the model's weights there")
-    for path in weights:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return sha256(weights)
 
 
 def model_manifest(folder: Path) -> ModelManifest:

@@ -1,5 +1,6 @@
 """Files of a user that stages read but do not own: as they were when they were listed, so that a change is seen."""
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,24 @@ class PinnedFile(BaseModel):
     path: str
     bytes: int
     modified_ns: int | None
+
+
+class HashedFile(BaseModel):
+    """A file by its content, whenever it was written."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+def sha256(files: Iterable[Path]) -> str:
+    """The hash of what the files hold, one after another."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def pinned(root: Path, files: Iterable[Path], with_time: bool = True) -> list[PinnedFile]:

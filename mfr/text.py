@@ -10,28 +10,47 @@ from pathlib import Path
 from typing import Literal
 
 from huggingface_hub.errors import HTTPError
+from pydantic import BaseModel
 
 from mfr.errors import UserError
 from mfr.hub import commit_of
 from mfr.params import Text
+from mfr.pinned import HashedFile, sha256
 from mfr.text_files import ROWS, content, paragraphs, text_of
 
 Split = Literal["train", "heldout"]
 Document = tuple[str, Callable[[], str]]
 
+INSTALLED, HUB = "installed_documentation", "hub:"
 SHORTEST_MODULE = 200
 TEST_FOLDERS = {"test", "tests"}
 DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def documents(text: Text, split: Split) -> Iterator[str]:
+class TextManifest(BaseModel):
+    """Which text is read: a data set of the hub by its commit, or all files by their contents, paths as in documents' names."""
+
+    revision: str | None = None
+    files: list[HashedFile] = []
+
+
+def pin(text: Text) -> TextManifest:
+    """What `text` names at present; raises `UserError` for a text that is missing."""
+    if text.text.startswith(HUB):
+        return TextManifest(revision=commit_of(text.text.removeprefix(HUB), "dataset"))
+    files = [HashedFile(path=name, bytes=path.stat().st_size, sha256=sha256([path])) for name, path in sorted(_files(text))]
+    return TextManifest(files=files)
+
+
+def documents(text: Text, split: Split, revision: str | None = None) -> Iterator[str]:
     """The documents of one split, in an order that their names fix; read as they are asked for.
 
-    A document belongs to a split by the hash of its name, whatever the other documents are. Raises `UserError` for a
-    text that is missing or unreadable, and where the split turns out to hold no document.
+    A document belongs to a split by the hash of its name, whatever the other documents are. `revision` is the commit of a
+    data set of the hub that is read (default: the newest). Raises `UserError` for a text that is missing or unreadable, and
+    where the split turns out to hold no document.
     """
     empty = True
-    for name, read in _named(text):
+    for name, read in _named(text, revision):
         if is_heldout(name, text.heldout_share) == (split == "heldout"):
             content = read()
             if content.strip():
@@ -72,26 +91,34 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
             yield from _docstrings(child)
 
 
-def _named(text: Text) -> Iterator[Document]:
-    if text.text == "installed_documentation":
-        modules = [module for package in text.packages for module in _modules(package)]
-        return iter(sorted(modules, key=_hash_order))
-    if text.text.startswith("hub:"):
-        return _hub(text.text.removeprefix("hub:"), text.column)
+def _named(text: Text, revision: str | None) -> Iterator[Document]:
+    if text.text.startswith(HUB):
+        return _hub(text.text.removeprefix(HUB), text.column, revision)
+    files = sorted(_files(text), key=_hash_order)
+    if text.text == INSTALLED:
+        return ((name, partial(_documentation, path)) for name, path in files)
+    if Path(text.text).expanduser().is_dir():
+        return _folder(files, text.column)
+    return _file(files[0][1], text.column)
+
+
+def _files(text: Text) -> list[tuple[str, Path]]:
+    """The files that are read, each with its name: the path below a folder, or below where packages are installed."""
+    if text.text == INSTALLED:
+        return [module for package in text.packages for module in _modules(package)]
     path = Path(text.text).expanduser()
     if path.is_dir():
-        return _folder(path, text.column)
+        files = [(file.relative_to(path), file) for file in path.rglob("*") if file.is_file()]
+        return [(name.as_posix(), file) for name, file in files if not any(part.startswith(".") for part in name.parts)]
     if path.is_file():
-        return _file(path, text.column)
+        return [(path.name, path)]
     raise UserError(
         f"text.text: {text.text!r} is neither a file nor a folder: give the path of one, installed_documentation or hub:NAME"
     )
 
 
-def _folder(folder: Path, column: str) -> Iterator[Document]:
-    files = [(path.relative_to(folder), path) for path in folder.rglob("*") if path.is_file()]
-    visible = [(name.as_posix(), path) for name, path in files if not any(part.startswith(".") for part in name.parts)]
-    for name, path in sorted(visible, key=_hash_order):
+def _folder(files: list[tuple[str, Path]], column: str) -> Iterator[Document]:
+    for name, path in files:
         if read := ROWS.get(path.suffix.lower()):
             yield from _numbered(f"{name} row", read(path, column))
         else:
@@ -114,7 +141,7 @@ def _hash_order(named: tuple[str, object]) -> int:
     return _digest("order:" + named[0])
 
 
-def _modules(package: str) -> Iterator[Document]:
+def _modules(package: str) -> Iterator[tuple[str, Path]]:
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"text.packages: no package {package!r} is installed: install it, or leave it out")
@@ -122,7 +149,7 @@ def _modules(package: str) -> Iterator[Document]:
         for file in folder.rglob("*.py"):
             relative = file.relative_to(folder)
             if TEST_FOLDERS.isdisjoint(relative.parts):
-                yield f"{package}/{relative.as_posix()}", partial(_documentation, file)
+                yield f"{package}/{relative.as_posix()}", file
 
 
 def _documentation(file: Path) -> str:
@@ -130,13 +157,17 @@ def _documentation(file: Path) -> str:
     return found if len(found) >= SHORTEST_MODULE else ""
 
 
-def _hub(name: str, column: str) -> Iterator[Document]:
-    commit = commit_of(name, "dataset")
+def _hub(name: str, column: str, revision: str | None) -> Iterator[Document]:
+    commit = revision or commit_of(name, "dataset")
     # Imported here because it takes a second, which only data sets of the hub are worth.
-    from datasets import load_dataset
+    from datasets import load_dataset_builder
 
     try:
-        for number, row in enumerate(load_dataset(name, split="train", revision=commit, streaming=True)):
+        data = load_dataset_builder(name, revision=commit)
+        # A folder of that name is taken for the data set, and so is an older download where the hub does not answer.
+        if data.hash != commit:
+            raise UserError(f"text.text: hub:{name}: found a folder or a copy here, not commit {commit}: move it away")
+        for number, row in enumerate(data.as_streaming_dataset("train")):
             yield f"row {number}", partial(str, text_of(row, column, f"row {number} of hub:{name}"))
     except (OSError, HTTPError, ValueError) as error:
         first_line = str(error).partition("\n")[0]

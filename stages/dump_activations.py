@@ -23,7 +23,7 @@ from mfr.params import DumpActivations, Execution, Params, Text
 from mfr.parts import Parts
 from mfr.progress import Ticker
 from mfr.store import VectorWriter
-from mfr.text import Split, documents
+from mfr.text import Split, TextManifest, documents, pin
 from mfr.tokens import is_kept, left_out_tokens, tokenise
 from stages.common import call, job_key, stage_parser, writing
 
@@ -41,7 +41,7 @@ def run(model: Path, text: Text, dump: DumpActivations, execution: Execution, tr
     tokenizer, bridge = load_tokenizer(model), load(model, resolve_device(execution.device))
     activation_size(bridge, dump.hook)
     left_out = left_out_tokens(tokenizer, dump.left_out)
-    write(Job(model_manifest(model), tokenizer, bridge, text, dump, left_out), execution, train, heldout)
+    write(Job(model_manifest(model), tokenizer, bridge, text, pin(text), dump, left_out), execution, train, heldout)
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Job:
     tokenizer: PreTrainedTokenizerBase
     bridge: TransformerBridge
     text: Text
+    text_manifest: TextManifest
     dump: DumpActivations
     left_out: list[int]
 
@@ -60,6 +61,7 @@ class Job:
         return {
             "parameters": json.dumps({"text": self.text.model_dump(), "dump_activations": self.dump.model_dump()}),
             "model": self.manifest.model_dump_json(),
+            "text": self.text_manifest.model_dump_json(),
             "hook": self.dump.hook,
             "left_out_tokens": json.dumps(self.left_out),
         }
@@ -71,7 +73,8 @@ class Job:
     def sequences(self, split: Split) -> Iterator[np.ndarray]:
         """As many sequences (T,) as give these vectors; raises `UserError` where the text ends before."""
         rows = 0
-        for sequence in tokenise(self.tokenizer, documents(self.text, split), self.dump.context):
+        texts = documents(self.text, split, self.text_manifest.revision)
+        for sequence in tokenise(self.tokenizer, texts, self.dump.context):
             yield sequence
             rows += int(is_kept(torch.from_numpy(sequence[None]), self.left_out).sum())
             if rows >= self.rows(split):

@@ -25,8 +25,10 @@ from mfr.params_file import load
 from mfr.pinned import MANIFEST
 from mfr.small_gpt2 import new_model, train_tokenizer
 from mfr.store import Vectors
+from mfr.text import TextManifest, pin
 from stages import dump_activations
 from tests.conftest import ROOT
+from tests.hub import NAME, Hub
 
 CONTEXT, WIDTH = 12, 16
 DUMP = DumpActivations(context=CONTEXT, train_tokens=100, heldout_tokens=50, batch=4, dtype="float32")
@@ -116,6 +118,18 @@ def test_attributes_tell_how_to_make_the_file_again(dump, text):
         assert file.attrs["source"] == "language_model"
 
 
+def test_attributes_tell_which_text_was_read_whenever_it_was_written(dump, text):
+    first = [path.read_bytes() for path in dump()]
+    os.utime(Path(text.text, "7.txt"), (0, 0))
+    train, heldout = dump()
+    assert [path.read_bytes() for path in (train, heldout)] == first
+    for path in (train, heldout):
+        with h5py.File(path) as file:
+            manifest = TextManifest.model_validate_json(file.attrs["text"])
+        assert manifest == pin(text)
+        assert len(manifest.files) == len(TEXTS)
+
+
 def test_the_batch_and_the_number_format_change_only_rounding(dump):
     with Vectors(dump()[0]) as file:
         first = file.read(0, 100)
@@ -179,8 +193,8 @@ def command(model, tmp_path, monkeypatch):
     params["execution"] |= {"checkpoint_s": 1e-9}
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
-    def start() -> subprocess.Popen:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    def start(**changes: str) -> subprocess.Popen:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **changes}
         words = [sys.executable, "-m", "stages.dump_activations"]
         return subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -221,6 +235,22 @@ def test_a_signal_stops_the_dump_in_good_order(capsys):
     errors = capsys.readouterr().err
     assert errors == "stopped by SIGTERM: finished blocks are kept; run again to go on\n"
     assert not paths.vectors("language_model", "train").exists()
+
+
+def test_a_data_set_of_the_hub_is_read_at_one_commit_whatever_is_pushed(command, tmp_path):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["language_model"]["text"] = {"text": f"hub:{NAME}", "heldout_share": 0.3}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with Hub([[f"{content}, {version} {i}" for i in range(4) for content in TEXTS] for version in ("older", "newer")]) as hub:
+        process = command(**hub.environment(tmp_path))
+        _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    for split in ("train", "heldout"):
+        with h5py.File(paths.vectors("language_model", split)) as file:
+            assert TextManifest.model_validate_json(file.attrs["text"]) == TextManifest(revision=hub.commits[0])
+            tokens = file["tokens"][:]
+        whole = AutoTokenizer.from_pretrained(paths.MODEL).decode(tokens.reshape(-1))
+        assert "older" in whole and "newer" not in whole
 
 
 def test_a_wrong_hook_is_named_with_its_neighbours(dump):

@@ -1,3 +1,6 @@
+import hashlib
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -5,7 +8,9 @@ import pytest
 
 from mfr.errors import UserError
 from mfr.params import Text
-from mfr.text import docstrings, documents, is_heldout
+from mfr.pinned import HashedFile
+from mfr.text import TextManifest, docstrings, documents, is_heldout, pin
+from tests.hub import NAME, Hub
 
 MODULE = '''
 """Module."""
@@ -72,6 +77,7 @@ def test_a_package_is_read_without_importing_it_and_without_its_tests(tmp_path, 
     text = Text(packages=["never_imported"])
     split = "heldout" if is_heldout("never_imported/__init__.py", text.heldout_share) else "train"
     assert list(documents(text, split)) == ["Long text. " * 30 + "End."]
+    assert [file.path for file in pin(text).files] == ["never_imported/__init__.py", "never_imported/tiny.py"]
 
 
 def write_folder(folder: Path, names: list[str]) -> Text:
@@ -106,6 +112,30 @@ def test_hidden_files_and_folders_are_no_documents(tmp_path):
     (folder / ".git" / "index").write_bytes(b"\xff")
     both = [*documents(text, "train"), *documents(text, "heldout")]
     assert sorted(both) == ["document a.txt", "document b/c.txt"]
+
+
+def test_a_manifest_tells_the_files_by_their_contents(tmp_path):
+    text = write_folder(tmp_path, ["b.txt", "a/c.jsonl", ".hidden/d.txt"])
+
+    def hashed(path: str) -> HashedFile:
+        content = f"document {path}".encode()
+        return HashedFile(path=path, bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+    manifest = TextManifest(files=[hashed("a/c.jsonl"), hashed("b.txt")])
+    assert pin(text) == manifest
+    assert pin(Text(text=str(tmp_path / "b.txt"))) == TextManifest(files=[hashed("b.txt")])
+    (tmp_path / "b.txt").write_text("another")
+    assert pin(text) != manifest
+
+
+def test_a_folder_called_like_a_data_set_of_the_hub_is_not_taken_for_it(tmp_path):
+    write_folder(tmp_path / NAME, ["train.txt"])
+    code = f"from mfr.text import *; print(next(documents(Text(text='hub:{NAME}'), 'train')))"
+    with Hub([["text"]]) as hub:
+        process = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=hub.environment(tmp_path), capture_output=True, text=True
+        )
+    assert f"UserError: text.text: hub:{NAME}: found a folder or a copy here, not commit {hub.commits[0]}" in process.stderr
 
 
 def test_paragraphs_of_a_file_are_documents(tmp_path):
