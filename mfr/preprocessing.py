@@ -16,6 +16,7 @@ from mfr.eeg_params import PreprocessEeg
 from mfr.errors import UnusableError
 from mfr.montage import Montage
 from mfr.parts import Parts
+from mfr.pinned import sha256
 from mfr.quality import REASONS, Marks, marks, unit_factor, verdicts
 from mfr.reading import Contents, reader
 
@@ -73,8 +74,9 @@ def convert(job: Job, parts: Parts) -> None:
     except UnusableError as error:
         outcome = Outcome(str(error), np.zeros(0, np.uint8), np.zeros((0, 0)), np.zeros((0, 0)), 1.0)
     arrays = {"verdicts": outcome.verdicts, "mean": outcome.mean, "deviation": outcome.deviation}
-    skipped = np.frombuffer(outcome.skipped.encode(), np.uint8)
-    parts.put(job.name, {**arrays, "factor": np.array([outcome.factor]), "skipped": skipped})
+    words = {"skipped": outcome.skipped, "sha256": sha256(job.contents.files)}
+    coded = {name: np.frombuffer(word.encode(), np.uint8) for name, word in words.items()}
+    parts.put(job.name, arrays | coded | {"factor": np.array([outcome.factor])})
 
 
 def outcome_of(job: Job, parts: Parts) -> Outcome:
@@ -82,6 +84,11 @@ def outcome_of(job: Job, parts: Parts) -> Outcome:
     piece = parts.get(job.name)
     skipped = piece["skipped"].tobytes().decode()
     return Outcome(skipped, piece["verdicts"], piece["mean"], piece["deviation"], float(piece["factor"][0]))
+
+
+def sha256_of(job: Job, parts: Parts) -> str:
+    """The hash of the files that `convert` read, one after another."""
+    return parts.get(job.name)["sha256"].tobytes().decode()
 
 
 def columns(job: Job, outcome: Outcome, chosen: np.ndarray, parts: Parts) -> Iterator[dict[str, np.ndarray]]:

@@ -18,7 +18,7 @@ from mfr.errors import UnusableError, UserError
 from mfr.montage import TCP19, Montage, common, electrode, known_electrodes, named
 from mfr.params import Execution, Params
 from mfr.parts import Parts
-from mfr.preprocessing import Job, columns, convert, outcome_of
+from mfr.preprocessing import Job, columns, convert, outcome_of, sha256_of
 from mfr.processes import in_processes
 from mfr.progress import Ticker
 from mfr.quality import REASONS
@@ -81,10 +81,12 @@ def run(
             for index, job in jobs.items():
                 origin = {"recording": index, "subject": subjects.index(rows[index].subject)}
                 _write(job, rows[index], origin, parts, writers)
+            hashes = [sha256_of(jobs[index], parts) if index in jobs else "" for index in range(len(rows))]
+            facts = _facts(parameters, montage, rows) | {"files_sha256": json.dumps(hashes)}
             for side, writer in writers.items():
                 if not writer.rows and (side != "validation" or parameters.validation_share > 0):
                     raise UserError(f"no vector is left for the {side} side of the split: {_reasons(rows)}")
-                for name, value in _facts(parameters, montage, rows).items():
+                for name, value in facts.items():
                     writer.describe(name, value)
         pd.DataFrame([asdict(row) for row in rows]).astype({"channels": "Int64"}).to_csv(table_part, index=False)
     parts.delete()

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from tests.conftest import ROOT
 from tests.recording_files import (
     noise,
     write_edf,
+    write_fif,
 )
 from tests.recording_project import OUTPUTS, TWO, prepare, preprocess, project, record
 
@@ -86,6 +88,27 @@ def test_equal_parameters_give_equal_files_and_the_seed_draws_other_subjects():
         assert len(chosen) == 2
         held.add(("".join(sorted(chosen)), seed, Path("heldout.h5").read_bytes()))
     assert len(held) == 4 and len({chosen for chosen, _, _ in held}) > 1
+
+
+def test_vectors_tell_the_recordings_by_their_contents():
+    paths = [record(f"{subject}.edf") for subject in "abc"]
+    write_edf(Path("mine/d.edf"), {"O1": noise(10)})
+    write_fif(Path("mine/e_raw.fif"), {"C3": noise(200, 1024), "C4": noise(200, 1024)}, 1024, split_size="2MB")
+    prepare()
+    preprocess()
+    made = [path.read_bytes() for path in OUTPUTS.values()]
+    touch(paths[0])
+    prepare()
+    preprocess()
+    assert [path.read_bytes() for path in OUTPUTS.values()] == made
+    read = {f"{name}.edf": [f"{name}.edf"] for name in "abc"}
+    read |= {"d.edf": [], "e_raw-1.fif": [], "e_raw.fif": ["e_raw.fif", "e_raw-1.fif"]}
+    contents = {path: b"".join(Path("mine", name).read_bytes() for name in names) for path, names in read.items()}
+    hashes = {path: hashlib.sha256(content).hexdigest() if content else "" for path, content in contents.items()}
+    for path in OUTPUTS.values():
+        with h5py.File(path) as file:
+            files, told = (json.loads(file.attrs[name]) for name in ("files", "files_sha256"))
+        assert dict(zip(files, told, strict=True)) == hashes
 
 
 def test_one_subject_is_not_enough():
