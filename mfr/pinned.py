@@ -29,6 +29,12 @@ class HashedFile(BaseModel):
     sha256: str
 
 
+def visible(folder: Path) -> list[Path]:
+    """The files below a folder, but for hidden ones and those in hidden folders, such as what version control keeps of each."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
 def sha256(files: Iterable[Path]) -> str:
     """The hash of what the files hold, one after another."""
     digest = hashlib.sha256()

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from mfr.eeg_params import Eegbci
 from mfr.errors import UserError
-from mfr.pinned import PinnedFile, check_unchanged, pinned, read_manifest
+from mfr.pinned import PinnedFile, check_unchanged, pinned, read_manifest, visible
 
 ENDINGS = (".edf", ".bdf", ".gdf", ".fif", ".fif.gz", ".vhdr", ".set")
 COMPANIONS = (".eeg", ".vmrk", ".dat", ".fdt")  # what a .vhdr or .set file is read with
@@ -31,7 +31,7 @@ def pin(root: Path) -> RecordingManifest:
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         raise UserError(f"prepare_recordings.recordings: {root} {what}: give a folder of recordings, simulated or eegbci")
-    files = [path for path in root.rglob("*") if path.is_file()]
+    files = visible(root)
     recordings = [path for path in files if ending(path) in ENDINGS]
     if not recordings:
         raise UserError(f"prepare_recordings.recordings: {root} and its subfolders hold no file in {', '.join(ENDINGS)}")

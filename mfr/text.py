@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from mfr.errors import UserError
 from mfr.hub import commit_of
 from mfr.params import Text
-from mfr.pinned import HashedFile, sha256
+from mfr.pinned import HashedFile, sha256, visible
 from mfr.text_files import ROWS, content, paragraphs, text_of
 
 Split = Literal["train", "heldout"]
@@ -108,8 +108,7 @@ def _files(text: Text) -> list[tuple[str, Path]]:
         return [module for package in text.packages for module in _modules(package)]
     path = Path(text.text).expanduser()
     if path.is_dir():
-        files = [(file.relative_to(path), file) for file in path.rglob("*") if file.is_file()]
-        return [(name.as_posix(), file) for name, file in files if not any(part.startswith(".") for part in name.parts)]
+        return [(file.relative_to(path).as_posix(), file) for file in visible(path)]
     if path.is_file():
         return [(path.name, path)]
     raise UserError(

@@ -67,6 +67,16 @@ def test_a_users_folder_is_listed_and_left_alone(tmp_path):
     assert contents(mine) == before and list(contents(tmp_path / "recordings")) == ["manifest.json"]
 
 
+def test_what_version_control_hides_is_no_second_copy_of_a_recording(tmp_path):
+    mine, kept = tmp_path / "mine", tmp_path / "mine" / ".git" / "annex" / "objects" / "key.edf"
+    write_edf(kept, {"C3": noise(10)})
+    (mine / "sub-01").mkdir()
+    (mine / "sub-01" / "eeg.edf").symlink_to(kept)
+    (mine / "sub-01" / "._eeg.edf").write_bytes(b"what a Mac leaves beside a file")
+    run(PrepareRecordings(recordings=str(mine)), tmp_path / "recordings")
+    assert [file["path"] for file in manifest(tmp_path / "recordings")["files"]] == ["sub-01/eeg.edf"]
+
+
 def test_every_format_is_listed_and_what_it_is_read_with(tmp_path):
     mine = tmp_path / "mine"
     names = ["a.BDF", "b.fif", "c_raw.fif.gz", "d.gdf", "e.set", "f.vhdr"]
