@@ -88,6 +88,12 @@ def job_key(*facts: object) -> str:
     return hashlib.sha256(json.dumps([facts, code_in_use()]).encode()).hexdigest()
 
 
+def check_outside(folder: Path, output: Path, parameter: str) -> None:
+    """Raise `UserError` where the folder that a parameter names lies in an output, which is deleted for the new one."""
+    if folder.resolve().is_relative_to(output.resolve()):
+        raise UserError(f"{parameter}: {folder} lies in this stage's output {output}, which is deleted: move it")
+
+
 @contextmanager
 def writing(*outputs: Path) -> Iterator[list[Path]]:
     """Temporary names to write to, one for each output, moved into place together when the block succeeds.

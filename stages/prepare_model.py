@@ -12,11 +12,14 @@ from mfr.pinned import MANIFEST
 from mfr.progress import Ticker
 from mfr.small_gpt2 import train_small_gpt2
 from mfr.text import documents
-from stages.common import call, stage_parser, writing
+from stages.common import call, check_outside, stage_parser, writing
 
 
 def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -> None:
-    """Write the folder `output`: its manifest and, for `trained_here`, the model."""
+    """Write the folder `output`: its manifest and, for `trained_here`, the model.
+
+    Raises `UserError` where the named folder is no model, or lies in the output itself.
+    """
     with writing(output) as [folder]:
         folder.mkdir()
         if prepare.trained_here and prepare.model == "trained_here":
@@ -26,6 +29,7 @@ def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -
                 train_small_gpt2(documents(text, "train"), prepare.trained_here, folder, device, ticker)
             manifest = ModelManifest(reference=".", weights_sha256=weights_sha256(folder))
         else:
+            check_outside(Path(prepare.model).expanduser(), output, "prepare_model.model")
             manifest = pin(prepare.model, prepare.revision)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
 

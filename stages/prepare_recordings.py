@@ -6,12 +6,11 @@ from pathlib import Path
 
 from mfr import paths
 from mfr.eeg_params import PrepareRecordings, Simulated
-from mfr.errors import UserError
 from mfr.params import Params
 from mfr.pinned import MANIFEST, pinned
 from mfr.recordings import RecordingManifest, pin, pin_eegbci
 from mfr.simulated_eeg import write_corpus
-from stages.common import call, stage_parser, writing
+from stages.common import call, check_outside, stage_parser, writing
 
 
 def run(parameters: PrepareRecordings, output: Path) -> None:
@@ -27,10 +26,7 @@ def run(parameters: PrepareRecordings, output: Path) -> None:
             manifest = pin_eegbci(parameters.eegbci)
         else:
             root = Path(parameters.recordings).expanduser()
-            if root.resolve().is_relative_to(output.resolve()):
-                raise UserError(
-                    f"prepare_recordings.recordings: {root} lies in this stage's output {output}, which is deleted: move it"
-                )
+            check_outside(root, output, "prepare_recordings.recordings")
             manifest = pin(root)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,8 +90,19 @@ def test_a_hub_name_without_a_network_does_not_hang(tmp_path, monkeypatch):
 
 
 def test_a_failed_run_leaves_the_earlier_model(trained, text):
-    (trained / "other").mkdir()
+    Path("other").mkdir()
     before = (trained / MANIFEST).read_bytes()
     with pytest.raises(UserError, match="is no Hugging Face model"):
-        prepare_model.run(PrepareModel(model=str(trained / "other")), text, EXECUTION, paths.MODEL)
+        prepare_model.run(PrepareModel(model="other"), text, EXECUTION, paths.MODEL)
     assert (trained / MANIFEST).read_bytes() == before
+
+
+@pytest.mark.parametrize("inside", ["", "mine"])
+def test_a_model_inside_the_output_is_not_deleted(trained, text, inside):
+    model = paths.MODEL / inside
+    if inside:
+        shutil.copytree(trained, model)
+    before = weights_sha256(model)
+    with pytest.raises(UserError, match=rf"prepare_model.model: {model} lies in this stage's output {paths.MODEL}"):
+        prepare_model.run(PrepareModel(model=str(model)), text, EXECUTION, paths.MODEL)
+    assert weights_sha256(model) == before
