@@ -3,6 +3,7 @@
 The schema for editors and docs/configuration.md are generated from here (`python -m workflow.schema`).
 """
 
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -188,6 +189,28 @@ class LanguageModel(SourceSection):
     text: Text
     dump_activations: DumpActivations
     evaluate: EvaluateLanguageModel
+
+    @model_validator(mode="after")
+    def _model_reads_context(self) -> "LanguageModel":
+        prepare, context = self.prepare_model, self.dump_activations.context
+        if prepare.model == "trained_here" and prepare.trained_here and context > prepare.trained_here.context:
+            raise ValueError(
+                f"dump_activations.context = {context} is more than prepare_model.trained_here.context = "
+                f"{prepare.trained_here.context}, all that the model reads: lower the one, or raise the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sequences_are_dumped(self) -> "LanguageModel":
+        # Where special tokens give no vectors either, how many sequences it takes depends on the text.
+        dump, wanted = self.dump_activations, self.evaluate.sequences
+        dumped = ceil(dump.heldout_tokens / (dump.context - 1))
+        if dump.left_out == "bos" and wanted > dumped:
+            raise ValueError(
+                f"evaluate.sequences = {wanted}, but dump_activations.heldout_tokens = {dump.heldout_tokens} with context = "
+                f"{dump.context} take {dumped}: ask for fewer, or for more heldout_tokens"
+            )
+        return self
 
 
 class Eeg(SourceSection):

@@ -37,6 +37,7 @@ def write_params(model: str = "model", text: str = "texts.txt", **dump: object) 
     section["prepare_model"] = {"model": model}
     section["text"] = {"text": text, "heldout_share": 0.3}
     section["dump_activations"] = {"context": CONTEXT, "train_tokens": 100, "heldout_tokens": 30, **dump}
+    section["evaluate"] = {"sequences": 2}
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 

@@ -83,6 +83,16 @@ def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
         ("eeg.methods", {"baseline": {}, "pca": {}}, "methods has pca, which the tables call what SAEs are compared with"),
         ("language_model.prepare_model.trained_here", None, "must say how"),
         ("language_model.prepare_model.trained_here.heads", 3, "width = 32 must be a multiple of heads = 3"),
+        (
+            "language_model.dump_activations.context",
+            33,
+            "dump_activations.context = 33 is more than prepare_model.trained_here.context = 32",
+        ),
+        (
+            "language_model.evaluate.sequences",
+            34,
+            "evaluate.sequences = 34, but dump_activations.heldout_tokens = 1000 with context = 32 take 33: ask for fewer",
+        ),
         ("eeg.preprocess_eeg.low_hz", 50, "low_hz = 50.0 must lie below high_hz = 45.0"),
         ("eeg.preprocess_eeg.rate_hz", 80, "high_hz = 45.0 must lie below half of rate_hz = 80.0"),
         ("eeg.preprocess_eeg.subject_pattern", "(S", "subject_pattern: no regular expression: missing )"),
@@ -100,6 +110,21 @@ def test_values_out_of_range_are_refused_by_name(key: str, value: object, messag
     with pytest.raises(UserError) as caught:
         check(raw, "params.yaml")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluate.sequences": 33},
+        {"evaluate.sequences": 34, "dump_activations.left_out": "special_tokens"},
+        {"dump_activations.context": 64, "prepare_model.model": "gpt2"},
+    ],
+)
+def test_what_the_dump_can_hold_is_accepted(changes: dict[str, object]) -> None:
+    raw = smoke()
+    for key, value in changes.items():
+        set_at(raw, f"language_model.{key}", value)
+    assert check(raw, "params.yaml")
 
 
 def test_each_mistake_has_a_line() -> None:
