@@ -35,12 +35,14 @@ class ModelManifest(BaseModel):
 def pin(model: str, revision: str | None) -> ModelManifest:
     """The manifest of a local folder, or of a name of the hub.
 
-    Raises `UserError` for a folder without configuration, weights or tokenizer, and for a name that the hub does not know
-    or that it cannot be asked about.
+    Raises `UserError` for a folder without configuration, weights or tokenizer or with a `revision`, and for a name that the
+    hub does not know or that it cannot be asked about.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return ModelManifest(reference=model, revision=commit_of(model, "model", revision))
+    if revision is not None:
+        raise UserError(f"prepare_model.revision = {revision}, but {folder} is a folder, which has none: set it to null")
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is no Hugging Face model: it has no config.json (save one there with save_pretrained)")
     if not any((folder / name).is_file() for name in TOKENIZERS):

@@ -98,6 +98,14 @@ class Reinitialise(Section):
     check_steps: Positive = Field(100, description="No check after this many steps.")
     max_reinits: Positive = Field(3, description="An SAE starts anew at most this often.")
 
+    @model_validator(mode="after")
+    def _is_checked(self) -> "Reinitialise":
+        if self.check_every > self.check_steps:
+            raise ValueError(
+                f"check_every = {self.check_every} is more than check_steps = {self.check_steps}: no SAE would ever be checked"
+            )
+        return self
+
 
 class AuxK(Section):
     """An auxiliary loss that revives dead latents (Gao et al., 2024, as openai/sparse_autoencoder has it)."""

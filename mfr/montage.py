@@ -76,6 +76,11 @@ class Montage:
     kind: Kind
 
     def __post_init__(self) -> None:
+        if self.kind == "average" and len(self.electrodes) < 2:
+            raise UserError(
+                f"preprocess_eeg.montage is average, but {self.electrodes[0]} is the only electrode: less its own mean nothing "
+                "is left; give referential, or more channels"
+            )
         if self.kind == "tcp_bipolar" and not self.pairs:
             raise UserError(
                 f"preprocess_eeg.montage is tcp_bipolar, but none of its pairs is among {', '.join(self.electrodes)}: "

@@ -81,13 +81,17 @@ class PrepareModel(Section):
         "trained_here",
         description="`trained_here`, a local Hugging Face folder, or a name that transformer-lens boots, such as `gpt2`.",
     )
-    revision: str | None = Field(None, description="Commit, tag or branch of a model from the hub.")
+    revision: str | None = Field(None, description="Commit, tag or branch of a model from the hub; no other has one.")
     trained_here: TrainedHere | None = Field(None, description="Shape and training of the model `trained_here`.")
 
     @model_validator(mode="after")
     def _trained_here_is_described(self) -> "PrepareModel":
         if self.model == "trained_here" and self.trained_here is None:
             raise ValueError("model is trained_here: the section trained_here must say how (steps, …)")
+        if self.model == "trained_here" and self.revision is not None:
+            raise ValueError(
+                f"revision = {self.revision}, but a model that is trained here has none: leave it out, or name a model"
+            )
         return self
 
 

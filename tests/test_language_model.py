@@ -101,6 +101,11 @@ def test_a_folder_that_lacks_a_part_is_refused(folder, tmp_path, missing, messag
         pin(str(copy), None)
 
 
+def test_a_folder_has_no_revision(folder):
+    with pytest.raises(UserError, match=rf"prepare_model.revision = main, but {folder} is a folder, which has none"):
+        pin(str(folder), "main")
+
+
 def test_a_pinned_folder_that_has_changed_is_refused(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (tmp_path / MANIFEST).write_text(pin(str(copy), None).model_dump_json())

@@ -59,6 +59,12 @@ def test_average_reference_and_bipolar_pairs():
     np.testing.assert_array_equal(bipolar.apply(signals), [signals[3] - signals[2], signals[2] - signals[0]])
 
 
+def test_one_electrode_has_no_average_reference():
+    with pytest.raises(UserError, match="montage is average, but C3 is the only electrode: less its own mean nothing is left"):
+        Montage(["C3"], "average")
+    assert Montage(["C3"], "referential").channels == ["C3"]
+
+
 def test_tuh_has_22_pairs_of_which_tcp19_has_20():
     assert len(Montage([*TCP19, "A1", "A2"], "tcp_bipolar").channels) == 22
     channels = Montage(list(TCP19), "tcp_bipolar").channels

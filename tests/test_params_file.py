@@ -81,7 +81,12 @@ def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
         ("synthetic.methods", {"mfr": {}}, "no `baseline`"),
         ("synthetic.methods", {"baseline": {}, "mfr": {"versus": "base"}}, "versus: base, which is none of baseline, mfr"),
         ("eeg.methods", {"baseline": {}, "pca": {}}, "methods has pca, which the tables call what SAEs are compared with"),
+        ("synthetic.train.learning_rate", float("inf"), "learning_rate: Input should be a finite number, but it is inf"),
+        ("eeg.train.noise_db", float("nan"), "eeg.train.noise_db: Input should be a finite number, but it is nan"),
+        ("synthetic.methods.mfr.penalty.alpha", float("inf"), "Input should be a finite number"),
+        ("synthetic.methods.reinit.reinitialise.check_every", 21, "check_every = 21 is more than check_steps = 20"),
         ("language_model.prepare_model.trained_here", None, "must say how"),
+        ("language_model.prepare_model.revision", "main", "revision = main, but a model that is trained here has none"),
         ("language_model.prepare_model.trained_here.heads", 3, "width = 32 must be a multiple of heads = 3"),
         (
             "language_model.dump_activations.context",
