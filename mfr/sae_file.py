@@ -12,17 +12,22 @@ from mfr.store import Vectors
 
 
 def read_saes(weights: Path, card: Path) -> Ensemble:
-    """The ensemble that train left in two files."""
+    """The ensemble that train left in two files; `FileNotFoundError` where one is missing."""
     settings = json.loads(card.read_text())["train"]
-    with safe_open(weights, "pt") as file:
+    with _opened(weights) as file:
         W, b, offset = (file.get_tensor(name) for name in ("W", "b", "offset"))
     return Ensemble(W, b, settings["k"], settings["activation"], offset)
 
 
 def read_dictionary(weights: Path, sae: int) -> torch.Tensor:
     """W (h, d) of one SAE alone."""
-    with safe_open(weights, "pt") as file:
+    with _opened(weights) as file:
         return file.get_slice("W")[sae]
+
+
+def _opened(weights: Path) -> safe_open:
+    weights.stat()  # Raises what names a missing file, as safetensors' own error does not.
+    return safe_open(weights, "pt")
 
 
 def check_size(vectors: Vectors, saes: Ensemble, weights: Path) -> None:

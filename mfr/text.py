@@ -16,7 +16,7 @@ from mfr.errors import UserError
 from mfr.hub import commit_of
 from mfr.params import Text
 from mfr.pinned import HashedFile, sha256, visible
-from mfr.text_files import ROWS, content, paragraphs, text_of
+from mfr.text_files import ROWS, content, paragraphs, readable, text_of
 
 Split = Literal["train", "heldout"]
 Document = tuple[str, Callable[[], str]]
@@ -35,11 +35,15 @@ class TextManifest(BaseModel):
 
 
 def pin(text: Text) -> TextManifest:
-    """What `text` names at present; raises `UserError` for a text that is missing."""
+    """What `text` names at present; raises `UserError` for a text that is missing or cannot be read."""
     if text.text.startswith(HUB):
         return TextManifest(revision=commit_of(text.text.removeprefix(HUB), "dataset"))
-    files = [HashedFile(path=name, bytes=path.stat().st_size, sha256=sha256([path])) for name, path in sorted(_files(text))]
-    return TextManifest(files=files)
+    return TextManifest(files=[_hashed(name, path) for name, path in sorted(_files(text))])
+
+
+def _hashed(name: str, path: Path) -> HashedFile:
+    with readable(path):
+        return HashedFile(path=name, bytes=path.stat().st_size, sha256=sha256([path]))
 
 
 def documents(text: Text, split: Split, revision: str | None = None) -> Iterator[str]:
@@ -107,10 +111,11 @@ def _files(text: Text) -> list[tuple[str, Path]]:
     if text.text == INSTALLED:
         return [module for package in text.packages for module in _modules(package)]
     path = Path(text.text).expanduser()
-    if path.is_dir():
-        return [(file.relative_to(path).as_posix(), file) for file in visible(path)]
-    if path.is_file():
-        return [(path.name, path)]
+    with readable(path):
+        if path.is_dir():
+            return [(file.relative_to(path).as_posix(), file) for file in visible(path)]
+        if path.is_file():
+            return [(path.name, path)]
     raise UserError(
         f"text.text: {text.text!r} is neither a file nor a folder: give the path of one, installed_documentation or hub:NAME"
     )

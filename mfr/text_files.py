@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -11,12 +12,21 @@ ROWS_AT_ONCE = 100
 BUFFER_BYTES = 1 << 20
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Make a `UserError` that names `path` of what the system says against reading it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}): make it readable, or move it away") from None
+
+
 def json_lines(path: Path, column: str) -> Iterator[str]:
     """The text in `column` of every line that is not blank.
 
-    Raises `UserError` naming the first line that is no JSON object or has no such text.
+    Raises `UserError` for a file that cannot be read, and naming the first line that is no JSON object or has no such text.
     """
-    with path.open("rb") as lines:
+    with readable(path), path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield text_of(_json_object(line, f"{path}, line {number}"), column, f"{path}, line {number}")
@@ -25,8 +35,11 @@ def json_lines(path: Path, column: str) -> Iterator[str]:
 def parquet_rows(path: Path, column: str) -> Iterator[str]:
     """The text in `column` of every row.
 
-    Raises `UserError` for a file that is no whole parquet file or has no such column, and for the first row without a text.
+    Raises `UserError` for a file that cannot be read, is no whole parquet file or has no such column, and for the first row
+    without a text.
     """
+    with readable(path):
+        path.open("rb").close()
     # Imported here because only parquet files are worth the time it takes.
     import pyarrow as pa
     from pyarrow import parquet
@@ -61,8 +74,8 @@ def text_of(row: Mapping[str, object], column: str, place: str) -> str:
 
 
 def paragraphs(path: Path) -> Iterator[str]:
-    """The paragraphs of a text file, which empty lines part; `UserError` where it is not UTF-8."""
-    with path.open(encoding="utf-8") as lines:
+    """The paragraphs of a text file, which empty lines part; `UserError` where it cannot be read or is not UTF-8."""
+    with readable(path), path.open(encoding="utf-8") as lines:
         try:
             for blank, block in groupby(lines, key=lambda line: not line.strip()):
                 if not blank:
@@ -72,9 +85,10 @@ def paragraphs(path: Path) -> Iterator[str]:
 
 
 def content(path: Path) -> str:
-    """All of a text file; `UserError` where it is not UTF-8."""
+    """All of a text file; `UserError` where it cannot be read or is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        with readable(path):
+            return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}): convert the file, or move it away") from None
 

@@ -53,9 +53,11 @@ def call(stage: Callable[[argparse.Namespace, Params], None], arguments: argpars
         print(interrupted, file=sys.stderr)
         return 128 + interrupted.number
     except KeyboardInterrupt:
-        print("stopped by SIGINT: nothing was written", file=sys.stderr)
+        print("stopped by SIGINT: the outputs are as they were; run again", file=sys.stderr)
         return 128 + signal.SIGINT
     except FileNotFoundError as error:
+        if error.filename is None:
+            raise
         print(f"error: {error.filename}: no such file: run the stage that makes it first", file=sys.stderr)
         return 1
     except (OSError, SafetensorError) as error:

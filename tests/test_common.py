@@ -1,10 +1,12 @@
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from mfr.errors import UserError
 from mfr.params import Params
@@ -87,6 +89,30 @@ def test_a_user_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str
 
     assert call(stage, arguments()) == 1
     assert capsys.readouterr().err == "error: file.h5: row 3 is wrong: mend it\n"
+
+
+def test_a_missing_input_is_one_line_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(lambda *_: Path("gone.csv").read_text(), arguments()) == 1
+    assert capsys.readouterr().err == "error: gone.csv: no such file: run the stage that makes it first\n"
+
+
+def test_a_missing_file_that_the_error_does_not_name_keeps_its_traceback() -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        call(lambda *_: load_file("nowhere"), arguments())
+
+
+def test_an_interrupted_stage_leaves_earlier_outputs_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Path("out.csv")
+    output.write_text("earlier")
+
+    def stage(_: argparse.Namespace, params: Params) -> None:
+        with writing(output) as [part]:
+            part.write_text("half")
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert call(stage, arguments()) == 128 + signal.SIGINT
+    assert capsys.readouterr().err == "stopped by SIGINT: the outputs are as they were; run again\n"
+    assert output.read_text() == "earlier"
 
 
 def test_a_mistake_in_the_program_keeps_its_traceback() -> None:

@@ -1,4 +1,7 @@
 import json
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +12,7 @@ from pyarrow import parquet
 from mfr.errors import UserError
 from mfr.params import Text
 from mfr.text import documents, is_heldout
-from mfr.text_files import json_lines, parquet_rows
+from mfr.text_files import content, json_lines, paragraphs, parquet_rows
 
 TEXTS = [f"document {i}\nwith a second line and an é" for i in range(60)]
 
@@ -41,8 +44,8 @@ def test_a_folder_may_hold_all_kinds(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "first.jsonl", TEXTS[:20])
     (tmp_path / "deeper").mkdir()
     write_parquet(tmp_path / "deeper" / "second.PARQUET", TEXTS[20:40])
-    for i, content in enumerate(TEXTS[40:]):
-        (tmp_path / f"{i}.txt").write_text(content)
+    for i, document in enumerate(TEXTS[40:]):
+        (tmp_path / f"{i}.txt").write_text(document)
     text = Text(text=str(tmp_path), heldout_share=0.5)
     train, heldout = (list(documents(text, split)) for split in ("train", "heldout"))
     assert sorted(train + heldout) == sorted(TEXTS)
@@ -95,6 +98,29 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str | bytes, message: str)
     path.write_bytes(b'{"text": "one"}\n\n' + (line if isinstance(line, bytes) else line.encode()) + b"\n")
     with pytest.raises(UserError, match=message):
         list(json_lines(path, "text"))
+
+
+@pytest.mark.parametrize("read", [partial(json_lines, column="text"), paragraphs, content])
+def test_a_file_that_cannot_be_read_is_named(read: Callable[[Path], Iterable[str]]) -> None:
+    """The system lets even an administrator open this file, but not read it."""
+    with pytest.raises(UserError, match=r"^/proc/self/mem: cannot be read \(Input/output error\): make it readable"):
+        list(read(Path("/proc/self/mem")))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to an administrator")
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet", "text.txt"])
+def test_what_is_closed_to_the_user_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "mine" / name
+    path.parent.mkdir()
+    path.touch(mode=0o000)
+    with pytest.raises(UserError, match=rf"{name}: cannot be read \(Permission denied\)"):
+        list(documents(Text(text=str(path)), "train"))
+    path.parent.chmod(0o000)
+    try:
+        with pytest.raises(UserError, match=rf"{name}: cannot be read \(Permission denied\)"):
+            list(documents(Text(text=str(path)), "train"))
+    finally:
+        path.parent.chmod(0o700)
 
 
 def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:

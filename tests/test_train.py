@@ -133,6 +133,16 @@ def test_an_unknown_method_and_missing_vectors_are_one_line(capsys: pytest.Captu
     assert len(lines) == 2 and "no such method" in lines[0] and "data/eeg/train.h5: no such file" in lines[1]
 
 
+def test_missing_weights_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    weights = paths.saes("synthetic", "mfr", 0)
+    kept = weights.rename(weights.with_suffix(".kept"))
+    try:
+        assert evaluate.main(["--source", "synthetic", "--method", "mfr", "--seed", "0"]) == 1
+    finally:
+        kept.rename(weights)
+    assert capsys.readouterr().err == f"error: {weights}: no such file: run the stage that makes it first\n"
+
+
 def test_vectors_cut_short_leave_earlier_weights(capsys: pytest.CaptureFixture[str]) -> None:
     data, weights = paths.vectors("synthetic", "train"), paths.saes("synthetic", "baseline", 0)
     whole, before = data.read_bytes(), weights.read_bytes()
