@@ -35,7 +35,7 @@ class CurveRow:
     """One SAE at one step of training.
 
     mse and both kinds of unevenness are those of the step's batch, stale and gap those of the last matching
-    (`mfr.mutual.Match`); dead is the share of latents that were not active in the last 50 steps. The rest is its `Likeness`,
+    (`mfr.mutual.Match`); dead is the share of latents that were not selected in the last 50 steps. The rest is its `Likeness`,
     in rows that have one. Where inputs are scaled, mse is that of the vectors as they are, and alpha weighs the
     penalty against that of the scaled ones.
     """

@@ -7,6 +7,10 @@ from pydantic import Field, model_validator
 from mfr.section import Name, Positive, PositiveFloat, Section
 
 Inputs = Literal["raw", "scaled"]
+DEAD_AFTER = (
+    "A latent that was not selected, as one of the k largest, for so many steps is dead; one that `topk_relu` sets to zero was "
+    "selected."
+)
 
 
 class Train(Section):
@@ -75,7 +79,7 @@ class Penalty(Section):
     latents: Literal["all", "dead", "live"] = Field(
         "all", description="Which latents are pulled towards their partners; `dead` and `live` ones are told by dead_after."
     )
-    dead_after: Positive = Field(20, description="A latent that was not active for so many steps is dead.")
+    dead_after: Positive = Field(20, description=DEAD_AFTER)
     refresh: Positive = Field(50, description="Steps between two matchings; partners are kept in between.")
     max_gap: float = Field(
         0.005,
@@ -90,7 +94,7 @@ class Reinitialise(Section):
 
     statistic: Literal["absolute", "cubed"] = Field(
         "absolute",
-        description="Mean over latents of |f − k/h| / (k/h), f being the share of the batch in which a latent is active "
+        description="Mean over latents of |f − k/h| / (k/h), f being the share of the batch in which a latent is selected "
         "(`absolute`, the paper's), or of its third power (`cubed`).",
     )
     threshold: PositiveFloat = Field(1.0, description="An SAE whose statistic is above this starts anew.")
@@ -115,7 +119,7 @@ class AuxK(Section):
         "takes about d/2."
     )
     weight: PositiveFloat = Field(1 / 32, description="Weight against the reconstruction loss, each relative to its target.")
-    dead_after: Positive = Field(100, description="A latent that was not active for so many steps is dead.")
+    dead_after: Positive = Field(100, description=DEAD_AFTER)
 
 
 class Transplant(Section):
@@ -130,7 +134,7 @@ class Transplant(Section):
         description="Adam's moments of a latent that took a feature: the donor's; or zero, after which its steps are for a "
         "while up to ten times larger.",
     )
-    dead_after: Positive = Field(50, description="A latent that was not active for so many steps is dead.")
+    dead_after: Positive = Field(50, description=DEAD_AFTER)
 
 
 class Method(Section):
@@ -145,7 +149,9 @@ class Method(Section):
     steps: Positive | None = Field(
         None, description="In place of train.steps: to give a method the time that another needs for its steps."
     )
-    noise_db: float | None = Field(None, description="In place of train.noise_db.")
+    noise_db: float | None = Field(
+        None, description="In place of train.noise_db, which `null` keeps: a baseline without noise needs train.noise_db: null."
+    )
     schedule: Literal["constant", "linear"] = Field(
         "constant", description="`linear` lowers the learning rate to 0 over the steps of training."
     )

@@ -51,7 +51,7 @@ class Overwrite:
 def transplants(W: torch.Tensor, idle: torch.Tensor, settings: Transplant, turn: int) -> list[Overwrite]:
     """Each SAE's dead latents, and as many live features of another SAE that are least like its own live ones.
 
-    W (n, h, d), idle (n, h) steps since each latent was active; `turn` chooses the donor.
+    W (n, h, d), idle (n, h) steps since each latent was selected; `turn` chooses the donor.
     """
     features, dead, n = normalize(W, dim=2), idle >= settings.dead_after, len(W)
     plans = []

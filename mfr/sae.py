@@ -98,7 +98,10 @@ def decode(values: torch.Tensor, indices: torch.Tensor, W: torch.Tensor) -> torc
 
 @dataclass
 class Step:
-    """One SAE's loss on a batch, in how many of its rows each latent (h) was active, and g = ∂loss/∂x̂ (B, d)."""
+    """One SAE's loss on a batch, in how many of its rows each latent (h) was selected, and g = ∂loss/∂x̂ (B, d).
+
+    `topk_relu` may set a selected latent to zero: it counts here, but not in `mfr.metrics`.
+    """
 
     loss: torch.Tensor
     counts: torch.Tensor
