@@ -51,7 +51,8 @@ class PreprocessEeg(Section):
     subject_pattern: str | None = Field(
         None,
         description="Regular expression with one group, which is the subject where it is found in a file's path below the "
-        "recordings (with slashes); `null` knows TUH EEG's and BIDS' names, and else takes the topmost folder.",
+        "recordings (with slashes); `null` knows TUH EEG's and BIDS' names, and else takes the topmost folder, or without one "
+        "the file's name: then each file is a subject of its own.",
     )
     channels: Literal["tcp19", "common"] | list[str] = Field(
         "tcp19",

@@ -26,7 +26,7 @@ from mfr.reading import Contents, find, read_contents
 from mfr.recordings import recording_manifest
 from mfr.split import SPLITS, Split, by_subject, by_time
 from mfr.store import VectorWriter
-from mfr.subjects import subject_of
+from mfr.subjects import is_by_file, subject_of
 from stages.common import call, job_key, stage_parser, writing
 
 
@@ -72,6 +72,7 @@ def run(
     with writing(*outputs.values(), table) as [*split_parts, table_part]:
         montage, jobs = _survey(root, rows, parameters)
         _split(rows, jobs, parameters)
+        _tell_subjects([rows[index] for index in jobs], parameters)
         parts = Parts(scratch, job_key(parameters.model_dump(), montage.electrodes))
         _convert(list(jobs.values()), parts, execution)
         with ExitStack() as stack:
@@ -148,6 +149,19 @@ def _split(rows: list[Row], jobs: dict[int, Job], parameters: PreprocessEeg) -> 
     side_of = by_subject(subjects, _reasons(rows), parameters) if parameters.split == "subject" else {}
     for index in jobs:
         rows[index].split = side_of.get(rows[index].subject, "time")
+
+
+def _tell_subjects(usable: list[Row], parameters: PreprocessEeg) -> None:
+    subjects = len({row.subject for row in usable})
+    print(f"preprocess_eeg: {len(usable)} usable files of {subjects} subject{'s' * (subjects != 1)}", file=sys.stderr)
+    by_file = [row.path for row in usable if is_by_file(row.path)]
+    if by_file and parameters.subject_pattern is None and parameters.split == "subject":
+        print(
+            f"warning: {len(by_file)} of them are taken for a subject each by the file's name, such as {by_file[0]}: if one "
+            "person has several, who can then be on two sides of the split, set preprocess_eeg.subject_pattern or give each "
+            "person a folder",
+            file=sys.stderr,
+        )
 
 
 def _convert(jobs: list[Job], parts: Parts, execution: Execution) -> None:

@@ -35,7 +35,7 @@ def test_a_killed_run_goes_on_with_the_files_that_are_left():
     params["execution"]["progress_s"] = 1e-9
     Path("params.yaml").write_text(yaml.safe_dump(params))
     for n in range(12):
-        record(f"{n}.edf", seconds=300, seed=n)
+        record(f"{n}/1.edf", seconds=300, seed=n)
     assert prepare_recordings.main([]) == 0
     outputs = [*(paths.vectors("eeg", split) for split in SPLITS), paths.RECORDINGS_TABLE]
     stage = {"args": [sys.executable, "-m", "stages.preprocess_eeg"], "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
@@ -48,7 +48,7 @@ def test_a_killed_run_goes_on_with_the_files_that_are_left():
     process.wait()
     assert len(done) < 12 and not any(output.exists() for output in outputs)
     told = subprocess.run(**stage, check=True, capture_output=True, text=True).stderr.splitlines()
-    assert int(told[0].split()[1]) > len(done) and told[-2] == "preprocess_eeg: 12 of 12 usable files"
+    assert int(told[1].split()[1]) > len(done) and told[-2] == "preprocess_eeg: 12 of 12 usable files"
     killed = [output.read_bytes() for output in outputs]
     assert not SCRATCH.exists() and preprocess_eeg.main([]) == 0
     assert [output.read_bytes() for output in outputs] == killed

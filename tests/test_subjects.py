@@ -1,7 +1,7 @@
 import pytest
 
 from mfr.errors import UnusableError
-from mfr.subjects import subject_of
+from mfr.subjects import is_by_file, subject_of
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,20 @@ from mfr.subjects import subject_of
 )
 def test_subject_of(path, subject):
     assert subject_of(path) == subject
+
+
+@pytest.mark.parametrize(
+    ("path", "by_file"),
+    [
+        ("patient1_session2.edf", True),
+        ("S7_raw.fif.gz", True),
+        ("patient1/session2.edf", False),
+        ("sub-07_task-rest_eeg.edf", False),
+        ("00000258_s003_t001.EDF", False),
+    ],
+)
+def test_whether_the_files_own_name_is_taken(path, by_file):
+    assert is_by_file(path) == by_file
 
 
 @pytest.mark.parametrize(
