@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mfr import paths
+from mfr.devices import limit_threads
 from mfr.params import GenerateSynthetic, Params
 from mfr.seeds import stream_seed
 from mfr.store import VectorWriter
@@ -36,6 +37,7 @@ def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
 
 
 def _stage(_: argparse.Namespace, params: Params) -> None:
+    limit_threads(params.execution.threads)
     settings = params.synthetic.generate_synthetic
     run(settings, paths.vectors("synthetic", "train"), paths.vectors("synthetic", "heldout"))
 

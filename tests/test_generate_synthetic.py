@@ -1,3 +1,5 @@
+import os
+import re
 from itertools import islice
 from pathlib import Path
 
@@ -6,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from mfr import paths
 from mfr.params import GenerateSynthetic
 from mfr.store import Vectors
-from stages.generate_synthetic import run
+from stages.generate_synthetic import main, run
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -31,6 +35,22 @@ def test_a_vector_is_the_sum_of_its_features(files: tuple[Path, Path]) -> None:
         row = sum(c * file["features"][j] for j, c in zip(file["active"][7], file["coefficients"][7]))
         assert np.allclose(vectors.read(7, 8)[0], row, atol=1e-5)
         assert vectors.size == 8 and vectors.features.shape == (24, 8)
+
+
+def test_the_number_of_threads_is_that_of_the_parameters_and_changes_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
+    text, written = (ROOT / "params" / "smoke.yaml").read_text(), []
+    try:
+        for threads in (2, 1):
+            Path("params.yaml").write_text(re.sub(r"(?m)^  threads: \d+$", f"  threads: {threads}", text))
+            assert main([]) == 0 and torch.get_num_threads() == min(threads, cores)
+            written.append([paths.vectors("synthetic", split).read_bytes() for split in ("train", "heldout")])
+    finally:
+        torch.set_num_threads(before)
+    assert written[0] == written[1]
 
 
 def test_training_vectors_can_be_drawn_as_they_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ rule generate_synthetic:
         "logs/generate_synthetic.tsv"
     conda:
         "../envs/mfr.yaml"
-    threads: 1
+    threads: experiment.execution.threads
     resources:
         mem_mb=2000,
     params:
