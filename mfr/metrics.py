@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 from torch.nn.functional import normalize
 
 from mfr.errors import UserError
@@ -88,10 +88,18 @@ class ModelMetrics(BaseModel):
 
 
 class SimilarityCorrelation(BaseModel):
-    """Pearson's r over latents between similarity across SAEs and similarity to the true features (paper, figure 2)."""
+    """Pearson's r over latents between similarity across SAEs and similarity to the true features (paper, figure 2).
+
+    NaN, which JSON holds as null, where one of the two is the same for all latents.
+    """
 
     r_max: float
     r_hungarian: float
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _null_is_nan(cls, value: float | None) -> float:
+        return float("nan") if value is None else value
 
 
 class Evaluation(BaseModel):

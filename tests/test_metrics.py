@@ -2,10 +2,11 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from mfr.metrics import compared, correlation, sae_metrics, similarity_table, sum_over, truth_metrics
+from mfr.metrics import Evaluation, compared, correlation, sae_metrics, similarity_table, sum_over, truth_metrics
 from mfr.sae import Ensemble
 from mfr.store import Vectors
 from tests.dense import dense_reconstruction
@@ -87,6 +88,18 @@ def test_similarity_table_and_its_correlation() -> None:
     assert np.allclose(table.query("sae == 0")["truth_hungarian"], expected, atol=1e-5)
     r = np.corrcoef(table["across_max"], table["truth_max"])[0, 1]
     assert correlation(table).r_max == pytest.approx(r)
+
+
+def test_a_correlation_that_is_undefined_is_read_as_it_was_written() -> None:
+    table = pd.DataFrame({name: [1.0, 1.0, 1.0] for name in ("across_max", "truth_max")}).assign(
+        across_hungarian=[0.1, 0.5, 0.9], truth_hungarian=[0.2, 0.4, 0.6]
+    )
+    evaluation = Evaluation(
+        source="synthetic", method="baseline", seed=0, rows=3, saes=[], pairs=[], correlation=correlation(table)
+    )
+    read = Evaluation.model_validate_json(evaluation.model_dump_json(exclude_none=True))
+    assert read.correlation is not None
+    assert np.isnan(read.correlation.r_max) and read.correlation.r_hungarian == pytest.approx(1)
 
 
 def test_latents_left_without_a_true_partner_have_none() -> None:
