@@ -1,9 +1,12 @@
 """Stop in good order when the process is told to end."""
 
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -17,46 +20,53 @@ class Interrupted(Exception):  # noqa: N818
 class Interruption:
     """Turns the first SIGTERM or SIGINT into `Interrupted`, at once or where a `deferred` block allows it; a context manager.
 
-    Those that follow are ignored: engines send several, and what the first one began shall end. Compiled code that calls
-    Python, as numba does, makes another exception of one that is raised at once: that belongs into a `deferred` block.
+    Those that follow are ignored: engines send several, and what the first one began shall end.
     """
 
     def __init__(self) -> None:
-        self._deferring = False
-        self._pending: int | None = None
         self._interrupted = False
 
     def __enter__(self) -> "Interruption":
-        self._earlier = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._earlier = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._earlier.items():
             signal.signal(number, handler)
 
-    @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """A block in which a signal has its effect at its end, or where `check` is called."""
-        self._deferring = True
-        try:
-            yield
-        finally:
-            self._deferring = False
-        self.check()
-
-    def check(self) -> None:
-        """Raise the `Interrupted` of a signal that came in a `deferred` block."""
-        number, self._pending = self._pending, None
-        if number is not None:
-            raise self._interruption(number)
-
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._interrupted:
-            return
-        if not self._deferring:
-            raise self._interruption(number)
-        self._pending = number
+        if not self._interrupted:
+            self._interrupted = True
+            raise Interrupted(f"stopped by {signal.Signals(number).name}", number)
 
-    def _interruption(self, number: int) -> Interrupted:
-        self._interrupted = True
-        return Interrupted(f"stopped by {signal.Signals(number).name}", number)
+
+@contextmanager
+def deferred() -> Iterator[Callable[[], None]]:
+    """A block or decorated function: SIGTERM and SIGINT have their effect at its end, or where what it yields is called.
+
+    Compiled code that calls Python, as numba and HDF5 do, loses or changes an exception that a signal's handler raises
+    there, and HDF5 may crash: such calls belong into a block. Handlers run in the main thread alone, so that other threads
+    have nothing to defer. A block that raises ends with its own error.
+    """
+    handlers = _handlers()
+    came: list[int] = []
+
+    def check() -> None:
+        while came:
+            number = came.pop(0)
+            handlers[number](number, None)
+
+    try:
+        for number in handlers:
+            signal.signal(number, lambda signalled, _: came.append(signalled))
+        yield check
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    check()
+
+
+def _handlers() -> dict[int, Callable[[int, FrameType | None], object]]:
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}

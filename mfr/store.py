@@ -20,6 +20,7 @@ import torch
 from typing_extensions import Buffer
 
 from mfr.errors import UserError
+from mfr.interruption import deferred
 from mfr.loops import aligned
 from mfr.params import GenerateSynthetic
 from mfr.seeds import numpy_stream, stream_seed
@@ -37,6 +38,7 @@ class VectorWriter:
     `{"vectors": ((768,), "float16"), "token_ids": ((), "int32")}`.
     """
 
+    @deferred()
     def __init__(self, path: Path, source: str, columns: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
         self.sink = _Sink(path, "w+")
         self.file = h5py.File(self.sink, "w")
@@ -50,6 +52,7 @@ class VectorWriter:
         self.columns = list(columns)
         self.digests = {name: hashlib.sha256() for name in columns}
 
+    @deferred()
     def append(self, **rows: np.ndarray) -> None:
         """Add rows, an equal number to every column.
 
@@ -70,10 +73,12 @@ class VectorWriter:
         self.rows = end
         self.sink.check()
 
+    @deferred()
     def describe(self, name: str, value: str | float) -> None:
         """Store a fact that is needed to make the file again, as an attribute."""
         self.file.attrs[name] = value
 
+    @deferred()
     def attach(self, name: str, array: np.ndarray) -> None:
         """Store an array that is no column, such as the true features."""
         self.file[name] = array
@@ -81,6 +86,7 @@ class VectorWriter:
     def __enter__(self) -> "VectorWriter":
         return self
 
+    @deferred()
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             digests = "".join(self.digests[name].hexdigest() for name in sorted(self.digests))
@@ -170,6 +176,7 @@ class Vectors:
                 raise UserError(f"{self.path}: row {start + int(bad[0])} holds NaN or infinity: make the file again")
         return rows
 
+    @deferred()
     def identity(self) -> str:
         """What tells these vectors from others: the file's size, all that is needed to make it again, and its rows' hash."""
         facts = {name: str(value) for name, value in sorted(self.file.attrs.items())}

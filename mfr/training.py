@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -14,7 +14,7 @@ import torch
 from mfr import checkpoint, kernels, mutual, sae
 from mfr.curves import DEAD_STEPS, CurveRow, Likeness, Progress, Watch, likeness
 from mfr.errors import UserError
-from mfr.interruption import Interrupted, Interruption
+from mfr.interruption import Interrupted, Interruption, deferred
 from mfr.method import Method, Train
 from mfr.mutual import Match, alpha, links, match, unevenness, warmup
 from mfr.noisy import with_white_noise
@@ -67,7 +67,6 @@ class Trainer:
         self.features = None if vectors.features is None else vectors.features.to(device)
         self.loss_and_gradients = kernels.loss_and_gradients if compiled else sae.loss_and_gradients
         self.pull = kernels.pull if compiled else mutual.pull
-        self.interruption = Interruption()
         self.progress = Progress(reinits=[0] * len(settings.k))
         self.penalty = torch.zeros((), device=device)
         self.matches: Sequence[Match] = ()
@@ -80,24 +79,24 @@ class Trainer:
 
         Raises `UserError` where a loss is NaN or infinite, and `Interrupted`, with all work saved, after SIGTERM or SIGINT.
         """
-        with self.interruption, Ticker(log_s) as tell:
+        with Interruption(), Ticker(log_s) as tell:
             try:
-                with self.interruption.deferred():
+                with deferred() as check:
                     self._resume(saving)
-                    self._run(saving, tell)
+                    self._run(saving, tell, check)
             except Interrupted as interrupted:
                 self.save(saving)
                 message = f"{interrupted}: saved at step {self.progress.step} of {self.settings.steps}; run again to go on"
                 raise Interrupted(message, interrupted.number) from None
         return self.scaling.folded(self.saes)
 
-    def _run(self, saving: Saving, tell: Ticker) -> None:
+    def _run(self, saving: Saving, tell: Ticker, check: Callable[[], None]) -> None:
         first = self.saved_step = self.progress.step
         started = saved = time.monotonic()
         with closing(self.batches(first)) as batches:
             for x in islice(batches, self.settings.steps - first):
                 self.step(x.to(self.device, non_blocking=True))
-                self.interruption.check()
+                check()
                 now, step = time.monotonic(), self.progress.step
                 tell(self._describe((step - first) / (now - started)))
                 if now - saved >= saving.every_s or step - self.saved_step == saving.every_steps:

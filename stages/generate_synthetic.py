@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mfr import paths
 from mfr.devices import limit_threads
+from mfr.interruption import deferred
 from mfr.params import GenerateSynthetic, Params
 from mfr.seeds import stream_seed
 from mfr.store import VectorWriter
@@ -22,7 +23,7 @@ def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
     """
     active = active_features(settings)
     columns = {"active": ((active,), "uint16"), "coefficients": ((active,), "float32")}
-    with writing(train, heldout) as parts:
+    with writing(train, heldout) as parts, deferred() as check:
         for part, split, rows in zip(parts, ("train", "heldout"), (settings.train_rows, settings.heldout_rows)):
             with VectorWriter(part, "synthetic", columns) as writer:
                 writer.describe("parameters", settings.model_dump_json())
@@ -34,6 +35,7 @@ def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
                 for first in range(0, rows, ROWS_AT_ONCE):
                     indices, coefficients = codes(settings, stream, first, min(ROWS_AT_ONCE, rows - first))
                     writer.append(active=indices, coefficients=coefficients)
+                    check()
 
 
 def _stage(_: argparse.Namespace, params: Params) -> None:

@@ -1,5 +1,6 @@
 import os
 import re
+import signal
 from itertools import islice
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 import torch
 
 from mfr import paths
+from mfr.interruption import Interrupted, Interruption
 from mfr.params import GenerateSynthetic
 from mfr.store import Vectors
+from stages import generate_synthetic
 from stages.generate_synthetic import main, run
 from tests.conftest import ROOT
 
@@ -66,3 +69,19 @@ def test_training_vectors_can_be_drawn_as_they_are_used(tmp_path: Path, monkeypa
     # Each vector is a sum of the file's features: four groups of three.
     codes = torch.linalg.lstsq(train.features.T.double(), first.T.double()).solution
     assert torch.allclose(train.features.T.double() @ codes, first.T.double(), atol=1e-5)
+
+
+def test_a_signal_while_rows_are_drawn_stops_after_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain, drawn = generate_synthetic.codes, []
+
+    def signalled(*arguments: object) -> tuple[np.ndarray, np.ndarray]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        drawn.append(plain(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(generate_synthetic, "codes", signalled)
+    settings = GenerateSynthetic(dimension=8, features=24, groups=4, train_rows=300, heldout_rows=50)
+    with Interruption(), pytest.raises(Interrupted):
+        run(settings, tmp_path / "out" / "train.h5", tmp_path / "out" / "heldout.h5")
+    assert len(drawn) == 1 and not list((tmp_path / "out").iterdir())

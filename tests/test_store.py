@@ -1,3 +1,7 @@
+import os
+import signal
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter
 from itertools import islice
@@ -9,7 +13,9 @@ import pytest
 import torch
 
 from mfr.errors import UserError
+from mfr.interruption import Interrupted, Interruption
 from mfr.store import Vectors, VectorWriter
+from tests.conftest import ROOT
 
 
 def numbered(rows: int) -> np.ndarray:
@@ -137,6 +143,68 @@ def test_overflow_of_float16_is_refused(tmp_path: Path) -> None:
         writer.append(vectors=numbered(1))
     with h5py.File(tmp_path / "v.h5") as file:
         assert len(file["vectors"]) == 11
+
+
+SIGNALLED = """
+import os, signal, sys
+from contextlib import nullcontext
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from mfr import store
+from mfr.interruption import Interrupted, Interruption
+from stages.common import writing
+
+number, stopping, path = signal.Signals[sys.argv[1]], sys.argv[2] == "Interrupted", Path("vectors.h5")
+signal.signal(signal.SIGINT, signal.default_int_handler)
+plain, writes, signalled = store._Sink.write, count(), 0
+
+def write(sink, data):
+    if next(writes) == signalled:
+        os.kill(os.getpid(), number)
+    return plain(sink, data)
+
+store._Sink.write = write
+while not path.exists():
+    writes = count()
+    try:
+        with writing(path) as [part], Interruption() if stopping else nullcontext():
+            with store.VectorWriter(part, "eeg", {"vectors": ((64,), "float32"), "subject": ((), "int32")}) as writer:
+                writer.attach("tokens", np.ones((50, 64)))
+                for n in range(5):
+                    writer.append(vectors=np.full((300, 64), n), subject=np.full(300, n))
+                writer.describe("parameters", "x" * 5000)
+    except Interrupted if stopping else KeyboardInterrupt:
+        assert not path.exists() and not part.exists()
+        signalled += 1
+print(signalled, next(writes))
+"""
+
+
+@pytest.mark.parametrize("number, error", [("SIGINT", "KeyboardInterrupt"), ("SIGTERM", "Interrupted")])
+def test_a_signal_in_any_write_stops_in_good_order(tmp_path: Path, number: str, error: str) -> None:
+    """A process of its own, which may crash: each try is signalled one write later, until one ends before its signal."""
+    words = [sys.executable, "-c", SIGNALLED, number, error]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stderr) == (0, "")
+    signalled, writes = map(int, done.stdout.split())
+    assert signalled == writes > 10
+    with Vectors(tmp_path / "vectors.h5") as vectors:
+        assert torch.equal(vectors.read(0, 1500)[:, 0], torch.arange(5.0).repeat_interleave(300))
+
+
+def test_a_signal_while_facts_are_listed_arrives(dense_file, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = h5py.AttributeManager._d
+
+    def signalled(facts: h5py.AttributeManager, name: bytes) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return plain(facts, name)
+
+    monkeypatch.setattr(h5py.AttributeManager, "_d", signalled)
+    with Vectors(dense_file(numbered(10))) as vectors, Interruption(), pytest.raises(Interrupted):
+        vectors.identity()
 
 
 def test_columns_must_be_equally_long(tmp_path: Path) -> None:
