@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,15 @@ def test_a_missing_file_that_the_error_does_not_name_keeps_its_traceback() -> No
         call(lambda *_: load_file("nowhere"), arguments())
 
 
+@pytest.fixture
+def heeded_sigint() -> Iterator[None]:
+    """SIGINT as Python handles it, which shells let their background jobs ignore."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
+@pytest.mark.usefixtures("heeded_sigint")
 def test_an_interrupted_stage_leaves_earlier_outputs_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     output = Path("out.csv")
     output.write_text("earlier")
