@@ -183,7 +183,9 @@ def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str]) -> Figure:
         image = panel.imshow(change, cmap="RdBu_r", vmin=-reach, vmax=reach, origin="lower", aspect="auto")
         for (row, column), value in np.ndenumerate(change.to_numpy()):
             if not np.isnan(value):
-                panel.text(column, row, f"{value:+.3g}{'*' if certain.iat[row, column] else ''}", ha="center", va="center")
+                text = f"{value:+.3g}{'*' if certain.iat[row, column] else ''}"
+                colour = "white" if abs(value) > 0.6 * reach else "black"
+                panel.text(column, row, text, ha="center", va="center", color=colour)
         panel.set_xticks(range(change.shape[1]), [f"{rate:g}" for rate in change.columns])
         panel.set_yticks(range(change.shape[0]), [f"{alpha:g}" for alpha in change.index])
         panel.set(title=f"change of the {label}", xlabel="learning rate", ylabel="α")
