@@ -85,7 +85,7 @@ def _of_baseline(values: pd.DataFrame, latents: pd.DataFrame) -> Iterator[Row]:
     r = student([correlation(of_seed).r_hungarian for _, of_seed in live])
     yield "baseline: features that agree across SAEs are truer (r > 0, one to one, live latents)", "–", r, verdict(r, least=0)
     for above in ALIKE_ABOVE:
-        yield from _of_split(_over_saes(_clusters(latents, "baseline", above)), above)
+        yield from _of_split(_strange_by_seed(of_baseline, above), above)
         strange = _is_strange(of_baseline, above)
         if strange.any():
             activity = of_baseline.groupby(["seed", strange.rename("strange")])["frequency"].mean().unstack().dropna()
@@ -144,8 +144,9 @@ def _of_truth(values: pd.DataFrame, latents: pd.DataFrame, name: str) -> Iterato
     yield f"{name}: recovers more true features than baseline", "more", recovered, verdict(recovered, least=0)
     mmcs = student(_paired(values, name, "baseline", "truth_mmcs_max"))
     yield f"{name}: features nearer to the truth (MMCS) than baseline's", "higher", mmcs, verdict(mmcs, least=0)
+    own, other = (latents[latents["method"] == method] for method in (name, "baseline"))
     for above in ALIKE_ABOVE:
-        sizes, of_baseline = (_over_saes(_clusters(latents, method, above)) for method in (name, "baseline"))
+        sizes, of_baseline = _strange_by_seed(own, above), _strange_by_seed(other, above)
         size, fewer = student(sizes.tolist()), student((sizes - of_baseline).tolist())
         yield f"{name}: no {_strange(above)} (less than 1 an SAE)", "none", size, verdict(size, most=1)
         yield f"{name}: fewer {_strange(above)} than baseline", "fewer", fewer, verdict(fewer, most=0)
@@ -183,16 +184,13 @@ def _paired(values: pd.DataFrame, method: str, reference: str, metric: str, perc
     return (100 * (own / other - 1) if percent else own - other).tolist()
 
 
-def _clusters(latents: pd.DataFrame, method: str, above: float) -> pd.Series:
-    """The number of latents of each SAE (seed, sae) that are alike across SAEs, but like no true feature (paper, figure 4)."""
-    here = latents[latents["method"] == method]
-    return _is_strange(here, above).groupby([here["seed"], here["sae"]]).sum()
+def _strange_by_seed(latents: pd.DataFrame, above: float) -> pd.Series:
+    """By seed, how many latents an SAE are alike across SAEs, but like no true feature (paper, figure 4).
+
+    SAEs of one seed are no independent values: their mean is one.
+    """
+    return _is_strange(latents, above).groupby([latents["seed"], latents["sae"]]).sum().groupby("seed").mean()
 
 
 def _is_strange(latents: pd.DataFrame, above: float) -> pd.Series:
     return (latents["across_hungarian"] > above) & ~(latents["truth_hungarian"] >= LOW_TRUTH)
-
-
-def _over_saes(of_saes: pd.Series) -> pd.Series:
-    """SAEs of one seed are no independent values: their mean is one."""
-    return of_saes.groupby("seed").mean()
