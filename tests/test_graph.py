@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_every_output_of_dvc_stays_until_it_is_replaced(project: Path) -> None:
         line for line in (project / "dvc.yaml").read_text().splitlines() if line.startswith("      - ") and ": {" in line
     ]
     assert len(outputs) > 20 and all("persist: true" in line for line in outputs)
+
+
+def test_a_stage_that_chooses_a_device_asks_for_the_gpu(project: Path) -> None:
+    rules = [rule for path in Path("workflow/rules").glob("*.smk") for rule in path.read_text().split("\nrule ")[1:]]
+    asks = {re.findall(r"python -m stages\.(\w+)", rule)[0]: "gpu=1" in rule for rule in rules}
+    chooses = {stage: "resolve_device(" in Path(f"stages/{stage}.py").read_text() for stage in asks}
+    assert asks == chooses and len(set(asks.values())) == 2
+
+
+def test_the_profile_for_a_cluster_is_one_that_snakemake_reads(project: Path) -> None:
+    plan = ["snakemake", "--dry-run", "--cores", "1", "--workflow-profile", "profiles/slurm"]
+    assert "generate_synthetic" in run(project, *plan, "--executor", "local")
+    edit(project, "profiles/slurm/config.yaml", "restart-times", "restart-tines")
+    assert "restart-tines" in run(project, *plan, "--executor", "local", fails=True)
 
 
 def test_code_is_followed_through_imports(project: Path) -> None:

@@ -59,6 +59,7 @@ rule denoise:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
+        gpu=1,
         mem_mb=4000,
     params:
         declared=declared(config, "eeg.denoise"),

@@ -49,6 +49,7 @@ rule evaluate:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
+        gpu=1,
         mem_mb=4000,
     params:
         declared=lambda wildcards: (
@@ -76,6 +77,7 @@ rule export:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
+        gpu=1,
         mem_mb=4000,
     params:
         declared={},
@@ -101,6 +103,7 @@ rule describe:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
+        gpu=1,
         mem_mb=4000,
     params:
         declared=lambda wildcards: declared(
