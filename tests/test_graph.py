@@ -84,3 +84,13 @@ def test_mistakes_in_the_parameters_stop_snakemake_before_any_job(project: Path)
 def test_values_given_to_snakemake_are_refused_since_no_stage_would_see_them(project: Path) -> None:
     output = run(project, "snakemake", "--cores", "1", "--dry-run", "--config", "seeds=[3]", fails=True)
     assert "edit params.yaml instead" in output
+
+
+def test_recordings_in_an_output_are_refused_before_snakemake_deletes_them(project: Path) -> None:
+    recording = project / "data" / "eeg" / "recordings" / "mine" / "first.edf"
+    recording.parent.mkdir(parents=True)
+    recording.write_bytes(b"mine")
+    edit(project, "params.yaml", "recordings: simulated", "recordings: data/eeg/recordings/mine")
+    output = run(project, "snakemake", "--cores", "1", "data/eeg/recordings", fails=True)
+    assert "prepare_recordings.recordings: data/eeg/recordings/mine lies in" in output and "Traceback" not in output
+    assert recording.read_bytes() == b"mine"

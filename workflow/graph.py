@@ -11,6 +11,7 @@ from mfr import paths
 from mfr.errors import UserError
 from mfr.params import Params
 from mfr.params_file import check
+from stages.common import check_outside
 
 PACKAGES = ("mfr", "stages")
 
@@ -48,12 +49,17 @@ def declared(config: dict, *keys: str) -> dict[str, object]:
 def checked(config: dict) -> Params:
     """The typed parameters of a configuration.
 
-    Raises `WorkflowError` for one with mistakes, or one that is not params.yaml's, which the stages read themselves.
+    Raises `WorkflowError` for one with mistakes, or one that is not params.yaml's, which the stages read themselves, and
+    for a user's model or recordings in an output, which Snakemake deletes before the stage itself could refuse them.
     """
     if config != yaml.safe_load(Path("params.yaml").read_text()):
         raise WorkflowError("--config and --configfile would not reach the stages: edit params.yaml instead")
     try:
-        return check(config, "params.yaml")
+        params = check(config, "params.yaml")
+        model, recordings = params.language_model.prepare_model.model, params.eeg.prepare_recordings.recordings
+        check_outside(Path(model).expanduser(), paths.MODEL, "prepare_model.model")
+        check_outside(Path(recordings).expanduser(), paths.RECORDINGS, "prepare_recordings.recordings")
+        return params
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
