@@ -34,8 +34,9 @@ def claims(
     that of `mfr.consistency.between_seeds`.
 
     A claim holds where its whole interval lies on its side of the bound, fails where it lies on the other, and is undecided
-    between, of one seed, or of a method that came out as the baseline did, as where no SAE started anew. `latents` has a row a
-    latent with method, seed, sae, latent, across_hungarian, truth_hungarian, truth_max and frequency.
+    between, of one seed or two with equal values, or of a method that came out as the baseline did, as where no SAE started
+    anew. `latents` has a row a latent with method, seed, sae, latent, across_hungarian, truth_hungarian, truth_max and
+    frequency.
     """
     of_paper = methods_of_paper(methods)
     rows = [*_of_baseline(values, latents)]

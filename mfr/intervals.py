@@ -1,5 +1,9 @@
-"""What several seeds tell: means with intervals, and verdicts by them."""
+"""What several seeds tell: means with intervals, and verdicts by them.
 
+Two values that happen to be equal say nothing of their spread: their interval has no width, and decides nothing.
+"""
+
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -20,6 +24,11 @@ class Interval(NamedTuple):
     high: float
     n: int
 
+    @property
+    def decides(self) -> bool:
+        """Whether a spread is behind it: two values that are equal but for rounding have none."""
+        return self.n > 2 or not math.isclose(self.low, self.high, rel_tol=1e-9)
+
 
 def student(values: Sequence[float]) -> Interval:
     """The mean of independent values, by Student's t."""
@@ -38,6 +47,8 @@ def share(successes: int, n: int) -> Interval:
 
 def verdict(interval: Interval, least: float = -np.inf, most: float = np.inf) -> Verdict:
     """Whether a value lies above `least` and below `most`: it holds or fails where its whole interval does."""
+    if not interval.decides:
+        return "undecided"
     if interval.low > least and interval.high < most:
         return "holds"
     if interval.high < least or interval.low > most:
@@ -47,6 +58,8 @@ def verdict(interval: Interval, least: float = -np.inf, most: float = np.inf) ->
 
 def contest(difference: Interval, lower_is_better: bool = False) -> Outcome:
     """Who wins by a difference from a rival: `better` or `worse` where the whole interval lies on one side of 0."""
+    if not difference.decides:
+        return "undecided"
     if difference.low > 0:
         return "worse" if lower_is_better else "better"
     if difference.high < 0:

@@ -19,6 +19,14 @@ def test_one_value_decides_nothing() -> None:
     assert verdict(found, least=0) == "undecided"
 
 
+@pytest.mark.parametrize("values", [[1.0, 1.0], [0.1 + 0.2, 0.3], [0.0, 0.0]])
+def test_two_equal_values_decide_nothing_and_more_of_them_do(values: list[float]) -> None:
+    two, three = student(values), student([*values, values[0]])
+    assert verdict(two, least=-1) == verdict(two, least=2) == "undecided"
+    assert (verdict(three, least=-1), verdict(three, least=2)) == ("holds", "fails")
+    assert contest(student([value + 1 for value in values])) == "undecided"
+
+
 @pytest.mark.parametrize(("successes", "n"), [(0, 5), (1, 1), (3, 7), (5, 5)])
 def test_bounds_of_a_share_leave_a_chance_of_a_fortieth_beyond(successes: int, n: int) -> None:
     found = share(successes, n)
