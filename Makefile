@@ -42,8 +42,8 @@ format: .venv/installed-dev ## format the code and the rules
 generated: .venv/installed ## write the schema and docs/configuration.md from mfr/params.py
 	python -m workflow.schema
 
-clean: ## delete data, runs, exports, descriptions of features and logs; metrics, tables and figures stay
-	rm -rf data runs exports features logs scratch .snakemake
+clean: ## delete what stages made in data/, runs, exports, descriptions of features and logs; metrics, tables and figures stay
+	rm -rf data/{synthetic,language_model,eeg} runs exports features logs scratch .snakemake
 
 .venv/installed: requirements.lock
 	@echo "installing requirements.lock into .venv: some minutes"

@@ -86,11 +86,18 @@ def test_values_given_to_snakemake_are_refused_since_no_stage_would_see_them(pro
     assert "edit params.yaml instead" in output
 
 
-def test_recordings_in_an_output_are_refused_before_snakemake_deletes_them(project: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [("data/eeg/recordings/mine", "lies in"), ("data/eeg", "holds data/eeg/recordings")],
+    ids=["in", "around"],
+)
+def test_recordings_in_or_around_an_output_are_refused_before_snakemake_deletes_them(
+    project: Path, folder: str, why: str
+) -> None:
     recording = project / "data" / "eeg" / "recordings" / "mine" / "first.edf"
     recording.parent.mkdir(parents=True)
     recording.write_bytes(b"mine")
-    edit(project, "params.yaml", "recordings: simulated", "recordings: data/eeg/recordings/mine")
+    edit(project, "params.yaml", "recordings: simulated", f"recordings: {folder}")
     output = run(project, "snakemake", "--cores", "1", "data/eeg/recordings", fails=True)
-    assert "prepare_recordings.recordings: data/eeg/recordings/mine lies in" in output and "Traceback" not in output
+    assert f"prepare_recordings.recordings: {folder} {why}" in output and "Traceback" not in output
     assert recording.read_bytes() == b"mine"

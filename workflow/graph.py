@@ -50,15 +50,16 @@ def checked(config: dict) -> Params:
     """The typed parameters of a configuration.
 
     Raises `WorkflowError` for one with mistakes, or one that is not params.yaml's, which the stages read themselves, and
-    for a user's model or recordings in an output, which Snakemake deletes before the stage itself could refuse them.
+    for a user's model or recordings in an output, which Snakemake deletes before the stage itself could refuse them, or
+    around one.
     """
     if config != yaml.safe_load(Path("params.yaml").read_text()):
         raise WorkflowError("--config and --configfile would not reach the stages: edit params.yaml instead")
     try:
         params = check(config, "params.yaml")
         model, recordings = params.language_model.prepare_model.model, params.eeg.prepare_recordings.recordings
-        check_outside(Path(model).expanduser(), paths.MODEL, "prepare_model.model")
-        check_outside(Path(recordings).expanduser(), paths.RECORDINGS, "prepare_recordings.recordings")
+        _check_apart(Path(model).expanduser(), paths.MODEL, "prepare_model.model")
+        _check_apart(Path(recordings).expanduser(), paths.RECORDINGS, "prepare_recordings.recordings")
         return params
     except UserError as error:
         raise WorkflowError(str(error)) from None
@@ -92,3 +93,9 @@ def made_of(source: str, config: dict) -> list[Path]:
 
 def _runs(source: str, config: dict) -> list[tuple[str, str, int]]:
     return [(source, method, seed) for method in config[source]["methods"] for seed in config["seeds"]]
+
+
+def _check_apart(folder: Path, output: Path, parameter: str) -> None:
+    check_outside(folder, output, parameter)
+    if output.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{parameter}: {folder} holds {output}, which is this project's own: name a folder beside it")
