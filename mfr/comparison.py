@@ -58,7 +58,7 @@ def summarise(table: pd.DataFrame, methods: Mapping[str, Method]) -> pd.DataFram
     summary = grouped.agg(
         mean=("value", "mean"),
         sd=("value", "std"),
-        seeds=("value", "size"),
+        seeds=("value", "count"),
         change=("change", "mean"),
         change_sd=("change", "std"),
         change_low=("change", lambda changes: student(changes).low),

@@ -35,9 +35,9 @@ class CurveRow:
     """One SAE at one step of training.
 
     mse and both kinds of unevenness are those of the step's batch, stale and gap those of the last matching
-    (`mfr.mutual.Match`); dead is the share of latents that were not selected in the last 50 steps. The rest is its `Likeness`,
-    in rows that have one. Where inputs are scaled, mse is that of the vectors as they are, and alpha weighs the
-    penalty against that of the scaled ones.
+    (`mfr.mutual.Match`); dead is the share of latents that for 50 steps were not selected, nor transplanted or started anew.
+    The rest is its `Likeness`, in rows that have one. Where inputs are scaled, mse is that of the vectors as they are, and
+    alpha weighs the penalty against that of the scaled ones.
     """
 
     step: int

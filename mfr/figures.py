@@ -1,6 +1,6 @@
 """What is drawn: figures of one source, from the tables of `mfr.comparison` and `mfr.metrics`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -89,7 +89,8 @@ def densities(latents: pd.DataFrame) -> Figure:
 def similarities(latents: pd.DataFrame) -> Figure:
     """Similarity to the truth against similarity across SAEs, a dot a latent, a panel a method (paper, figures 2 and 3).
 
-    `latents` holds the tables of all runs with a column `method`. Pairs are one to one; r is Pearson's, a mean over seeds.
+    `latents` holds the tables of all runs with a column `method`. Pairs are one to one; r is Pearson's, a mean ± standard
+    deviation over seeds.
     """
     figure, drawn = _similarity_panels(latents)
     for panel, own in drawn:
@@ -120,9 +121,10 @@ def _similarity_panels(latents: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, 
     limits = (min(latents[[ACROSS, TRUTH]].min(axis=None), 0) - 0.03, 1.03)  # left-over pairs may point apart
     drawn = [(panel, latents[latents["method"] == method]) for method, panel in zip(methods, axes)]
     for method, (panel, own) in zip(methods, drawn):
-        r = np.mean([seed[ACROSS].corr(seed[TRUTH]) for _, seed in own.groupby("seed")])
-        title = f"{method}, r = {r:.2f}" if own[ACROSS].std() > EQUAL else f"{method}, all alike"
-        panel.set(title=title, xlabel="cosine across SAEs", xlim=limits, ylim=limits, xticks=(0, 0.5, 1))
+        r = pd.Series([seed[ACROSS].corr(seed[TRUTH]) for _, seed in own.groupby("seed")])
+        spread = f" ± {r.std():.2f}" if len(r) > 1 else ""
+        title = f"r = {r.mean():.2f}{spread}" if own[ACROSS].std() > EQUAL else "all alike"
+        panel.set(title=f"{method}\n{title}", xlabel="cosine across SAEs", xlim=limits, ylim=limits, xticks=(0, 0.5, 1))
     axes[0].set_ylabel("cosine with a true feature")
     return figure, drawn
 
@@ -168,27 +170,31 @@ def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
     return figure
 
 
-def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str]) -> Figure:
-    """The change of each of `metrics` (with its label) by α and learning rate; a star where its interval excludes 0.
+def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str], lower_is_better: Collection[str]) -> Figure:
+    """The change of each of `metrics` (with its label) by α and learning rate: blue where it is for the better, with a star
+    where its interval excludes 0.
 
-    `table` has the columns metric, alpha, learning_rate, change, change_low and change_high.
+    `table` has the columns metric, alpha, learning_rate, change, change_low, change_high and seeds.
     """
-    figure, axes = panels(len(metrics), width=4.2)
+    figure, axes = panels(len(metrics), width=4.2, height=3.8)
+    seeds = " or ".join(f"{n}" for n in sorted(table["seeds"].unique()))
+    figure.suptitle(f"against the baseline of the same rate, {seeds} seeds; * 95 % interval without 0", fontsize="medium")
     for (metric, label), panel in zip(metrics.items(), axes):
         here = table[table["metric"] == metric].pivot(
             index="alpha", columns="learning_rate", values=["change", "change_low", "change_high"]
         )
         change, certain = here["change"], (here["change_low"] > 0) | (here["change_high"] < 0)
         reach = float(np.nanmax(np.abs(change)))
-        image = panel.imshow(change, cmap="RdBu_r", vmin=-reach, vmax=reach, origin="lower", aspect="auto")
+        colours = "RdBu_r" if metric in lower_is_better else "RdBu"
+        image = panel.imshow(change, cmap=colours, vmin=-reach, vmax=reach, origin="lower", aspect="auto")
         for (row, column), value in np.ndenumerate(change.to_numpy()):
             if not np.isnan(value):
-                text = f"{value:+.3g}{'*' if certain.iat[row, column] else ''}"
+                text = f"{value:+.1f}{'*' if certain.iat[row, column] else ''}"
                 colour = "white" if abs(value) > 0.6 * reach else "black"
                 panel.text(column, row, text, ha="center", va="center", color=colour)
         panel.set_xticks(range(change.shape[1]), [f"{rate:g}" for rate in change.columns])
         panel.set_yticks(range(change.shape[0]), [f"{alpha:g}" for alpha in change.index])
-        panel.set(title=f"change of the {label}", xlabel="learning rate", ylabel="α")
+        panel.set(title=label, xlabel="learning rate", ylabel="α")
         panel.grid(visible=False)
         figure.colorbar(image, ax=panel)
     return figure

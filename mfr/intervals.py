@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -31,8 +32,10 @@ class Interval(NamedTuple):
 
 
 def student(values: Sequence[float]) -> Interval:
-    """The mean of independent values, by Student's t."""
-    n, mean = len(values), float(np.mean(values))
+    """The mean of independent values, by Student's t; NaN, as of an r that has no meaning, is left out."""
+    values = [value for value in values if not math.isnan(value)]
+    n = len(values)
+    mean = float(np.mean(values)) if n else np.nan
     if n < 2:
         return Interval(mean, np.nan, np.nan, n)
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
@@ -43,6 +46,21 @@ def share(successes: int, n: int) -> Interval:
     """The share of n independent trials that succeeded, with the exact interval (Clopper and Pearson, 1934)."""
     found = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, "exact")
     return Interval(successes / n, found.low, found.high, n)
+
+
+def over_pairs(values: pd.Series) -> Interval:
+    """The mean of values of ordered pairs of seeds, two levels of the index, by the jackknife over seeds (Tukey, 1958).
+
+    A seed is in many pairs, so that these are not independent: Student's t is of n·θ − (n − 1)·θ₋ₛ, θ₋ₛ being the mean over
+    the pairs without seed s. Fewer than three seeds have no interval.
+    """
+    first, second = (values.index.get_level_values(level) for level in (0, 1))
+    seeds = first.union(second).unique()
+    n, mean = len(seeds), float(values.mean())
+    if n < 3:
+        return Interval(mean, np.nan, np.nan, n)
+    without = [float(values[(first != seed) & (second != seed)].mean()) for seed in seeds]
+    return student([n * mean - (n - 1) * left for left in without])._replace(value=mean)
 
 
 def verdict(interval: Interval, least: float = -np.inf, most: float = np.inf) -> Verdict:

@@ -133,7 +133,9 @@ def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
     n, hidden = saes.b.shape
     device = saes.W.device
     errors = torch.zeros(n, dtype=torch.float64)
-    counts, strengths = torch.zeros(n, hidden, device=device), torch.zeros(n, hidden, device=device)
+    # Single precision cannot count beyond 2²⁴.
+    counts = torch.zeros(n, hidden, dtype=torch.int64, device=device)
+    strengths = torch.zeros(n, hidden, device=device)
     total, squares = torch.zeros(vectors.size, dtype=torch.float64), 0.0
     for rows in vectors.sequential(EVALUATION_BATCH):
         total += rows.double().sum(dim=0)
@@ -142,13 +144,13 @@ def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
         for i in range(n):
             values, indices = saes.encode(i, x)
             errors[i] += (decode(values, indices, saes.W[i]) + saes.offset - x).square().sum().double().cpu()
-            counts[i].index_add_(0, indices.flatten(), (values != 0).float().flatten())
+            counts[i].index_add_(0, indices.flatten(), (values != 0).long().flatten())
             strengths[i].index_add_(0, indices.flatten(), values.flatten())
     mean = total / vectors.rows
     variance = squares - vectors.rows * mean.square().sum().item()
     if vectors.rows < 2 or variance <= 1e-12 * squares:
         raise UserError(f"{vectors.path}: its {vectors.rows} rows do not vary: metrics need more, and different, vectors")
-    return Sums(vectors.rows, mean.float(), variance, errors, counts.cpu(), strengths.cpu())
+    return Sums(vectors.rows, mean.float(), variance, errors, counts.float().cpu(), strengths.cpu())
 
 
 def sae_metrics(sums: Sums, sae: int, k: int) -> SaeMetrics:

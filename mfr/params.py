@@ -26,7 +26,7 @@ class GenerateSynthetic(Section):
     dimension: Positive = Field(256, description="Size of a vector, d.")
     features: Annotated[int, Field(gt=0, le=65536)] = Field(512, description="Number of true features, G.")
     groups: Positive = Field(12, description="Groups of features that are active together, E.")
-    decay: float = Field(0.99, gt=0, le=1, description="λ: feature j is chosen with a probability proportional to λʲ.")
+    decay: float = Field(0.99, ge=0.001, le=1, description="λ: feature j is chosen with a probability proportional to λʲ.")
     train_rows: Positive | None = Field(
         description="Vectors for training; `null` stores none: every batch is drawn when it is used, without end."
     )
@@ -163,6 +163,8 @@ class SourceSection(Section):
         if "baseline" not in self.methods:
             raise ValueError("methods has no `baseline`, which the others are compared with: add `baseline: {}`")
         for name, method in self.methods.items():
+            if name in ("nan", "null"):
+                raise ValueError(f"method {name} would be read from tables as a missing value: rename it")
             if method.versus not in self.methods:
                 raise ValueError(f"method {name} has versus: {method.versus}, which is none of {', '.join(self.methods)}")
             for part in ("penalty", "transplant"):

@@ -39,7 +39,7 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
             "source": vectors.source,
             "size": vectors.size,
             "seed": seed,
-            "train": settings.model_dump(),
+            "train": method.applied_to(settings).model_dump(),
             "method": method.model_dump(),
         }
         key = job_key(described, vectors.identity())

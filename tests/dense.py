@@ -23,11 +23,20 @@ def dense_loss(
     return ((dense_reconstruction(x, W, b, k, relu) - (x if target is None else target)) ** 2).mean()
 
 
-def dense_auxk(x: torch.Tensor, error: torch.Tensor, W: torch.Tensor, b: torch.Tensor, k: int, weight: float) -> torch.Tensor:
-    """AuxK of dead latents W, b: both losses relative to the variance of their targets, times the variance of x."""
+def dense_auxk(
+    x: torch.Tensor,
+    error: torch.Tensor,
+    W: torch.Tensor,
+    b: torch.Tensor,
+    k: int,
+    weight: float,
+    target: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """AuxK of dead latents W, b: both losses relative to the variance of their targets, times that of x or another target."""
     reconstruction = dense_reconstruction(x, W, b, min(k, len(W)), relu=True)
     relative = ((reconstruction - error) ** 2).mean() / ((error - error.mean(0)) ** 2).mean()
-    return weight * relative * ((x - x.mean(0)) ** 2).mean()
+    target = x if target is None else target
+    return weight * relative * ((target - target.mean(0)) ** 2).mean()
 
 
 def dense_penalty(W: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:

@@ -167,6 +167,34 @@ def test_a_method_that_came_out_as_the_baseline_did_is_undecided() -> None:
     assert table.loc["light: no latents alike above 0.8 but untrue (less than 1 an SAE)", "verdict"] == "holds"
 
 
+def test_latents_beyond_the_number_of_features_are_judged_by_the_nearest() -> None:
+    """One-to-one pairs leave them without a partner among the true features."""
+    left_over = latents({"baseline": 0}).assign(truth_hungarian=np.nan, across_hungarian=0.9)
+    claim = "baseline: there are latents alike above 0.8 but untrue (more than 1 an SAE)"
+    for truth, untrue in ((0.45, 100), (0.55, 0)):
+        table = judge(left_over.assign(truth_max=truth), {"baseline": Method()})
+        assert table.loc[claim, "ours"] == untrue
+        # All are strange, or none is: there are no others to be set against.
+        assert not any("less often active" in other for other in table.index)
+
+
+def test_a_loss_that_is_far_lower_is_not_within_the_papers_difference() -> None:
+    runs = values_of_all()
+    lower = runs["value"].where((runs["method"] != "mfr") | (runs["metric"] != "mse"), runs["value"] * 0.8)
+    table = judge(latents(dict.fromkeys(METHODS, 0)), METHODS, runs.assign(value=lower))
+    row = table.loc["mfr: loss within 2.4 % of reinit's"]
+    assert row["ours"] == pytest.approx(-12, abs=0.1) and row["verdict"] == "fails"
+
+
+def test_one_pair_of_seeds_decides_nothing_about_independent_saes() -> None:
+    table = latents({"baseline": STRANGE})
+    two = table[table["seed"] < 2]
+    pairs = between(table)[lambda pairs: (pairs["seed"] < 2) & (pairs["other"] < 2)]
+    found = claims(values_of_all(), two, pairs, {"baseline": Method()}, 0.9).set_index("claim")
+    of_independent = found[found.index.str.startswith("independent")]
+    assert len(of_independent) == 6 and set(of_independent["verdict"]) == {"undecided"} and of_independent["low"].isna().all()
+
+
 def test_a_verdict_may_turn_on_the_cut() -> None:
     strange = latents(dict.fromkeys(METHODS, STRANGE))
     nearly = strange["across_hungarian"].where(strange["truth_hungarian"] > 0.5, 0.82)

@@ -3,9 +3,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mfr.comparison import contests, long_table, mean_curves, metrics_tree, summarise
+from mfr.comparison import (
+    CONTESTED,
+    contests,
+    long_table,
+    mean_curves,
+    metrics_tree,
+    summarise,
+)
 from mfr.method import Method
-from mfr.metrics import Evaluation, PairMetrics, SaeMetrics
+from mfr.metrics import Evaluation, PairMetrics, SaeMetrics, SimilarityCorrelation
 
 
 def evaluation(method: str, seed: int, losses: dict[int, float]) -> Evaluation:
@@ -69,6 +76,27 @@ def test_contests_call_better_only_what_is_so_by_its_interval() -> None:
     assert ("baseline", "baseline", "mse") not in table.index
     alike = [evaluation(method, seed, {4: 2.0}) for seed in range(3) for method in ("baseline", "twin")]
     assert set(contests(long_table(alike), ["baseline"])["verdict"]) == {"undecided"}
+
+
+def test_an_undefined_value_of_a_seed_is_not_counted() -> None:
+    runs = [evaluation("baseline", seed, {4: 2.0}) for seed in range(3)]
+    for run, r in zip(runs, (0.5, float("nan"), 0.7), strict=True):
+        run.correlation = SimilarityCorrelation(r_max=r, r_hungarian=r)
+    r = row(summarise(long_table(runs), METHODS), "baseline", "ensemble", "r_max")
+    assert r["seeds"] == 2 and r["mean"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("loss", ["mse", "fvu", "cross_entropy", "kl"])
+def test_losses_change_in_percent_and_are_better_when_lower(loss: str) -> None:
+    values = {"baseline": 4.0, "mfr": 3.0}
+    table = pd.DataFrame(
+        [(name, seed, "k4", loss, value + seed / 100) for name, value in values.items() for seed in range(3)],
+        columns=["method", "seed", "group", "metric", "value"],
+    )
+    mfr = row(summarise(table, METHODS), "mfr", "k4", loss)
+    assert mfr["change_unit"] == "percent" and mfr["change"] == pytest.approx(-25, abs=0.3)
+    if loss in CONTESTED:
+        assert contests(table, ["baseline"]).set_index("method").loc["mfr", "verdict"] == "better"
 
 
 def test_groups_with_several_k_have_a_mean_over_all() -> None:

@@ -28,6 +28,12 @@ def test_within_and_between_compare_different_saes() -> None:
     assert consistency([ensemble(EYE, TURNED)], [ALL])["kind"].tolist() == ["within"]
 
 
+def test_features_are_matched_from_a_cosine_of_07_on() -> None:
+    nearly = torch.stack([EYE[i] * cosine + EYE[3] * (1 - cosine**2) ** 0.5 for i, cosine in enumerate((0.72, 0.68, 0.5))])
+    (found,) = consistency([ensemble(torch.eye(3, 6), nearly)], [torch.ones(2, 3, dtype=torch.bool)]).itertuples()
+    assert found.matched_70 == pytest.approx(1 / 3) and found.pw_mcc == pytest.approx((0.72 + 0.68 + 0.5) / 3)
+
+
 def test_dead_latents_that_agree_do_not_count_among_live_ones() -> None:
     live = torch.tensor([[True, False, True, True], [False, False, True, True]])
     (found,) = consistency([ensemble(EYE, OTHER)], [live]).itertuples()

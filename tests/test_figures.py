@@ -55,11 +55,11 @@ def test_similarities_draw_a_panel_a_method_with_r() -> None:
     across, truth = random.random((2, 40))
     latents = pd.DataFrame({"across_hungarian": across, "truth_hungarian": truth, "method": methods, "seed": seeds})
     figure = figures.similarities(latents)
-    r = np.mean([np.corrcoef(across[seed:20:2], truth[seed:20:2])[0, 1] for seed in (0, 1)])
-    assert figure.axes[0].get_title() == f"baseline, r = {r:.2f}"
+    r = np.array([np.corrcoef(across[seed:20:2], truth[seed:20:2])[0, 1] for seed in (0, 1)])
+    assert figure.axes[0].get_title() == f"baseline\nr = {r.mean():.2f} ± {r.std(ddof=1):.2f}"
     assert len(figure.axes) == 2 and len(figure.axes[1].collections[0].get_offsets()) == 20
     alike = latents.assign(across_hungarian=1 - across / 1000)
-    assert figures.similarities(alike).axes[0].get_title() == "baseline, all alike"
+    assert figures.similarities(alike).axes[0].get_title() == "baseline\nall alike"
 
 
 def test_many_methods_have_colours_of_their_own(summary: pd.DataFrame) -> None:
@@ -83,7 +83,7 @@ def test_activity_is_coloured_on_one_logarithmic_scale() -> None:
     cosines = {"across_hungarian": [0.5, 0.6, 0.7, 0.7] * 2, "truth_hungarian": [0.5, 0.6, 0.7, 0.7] * 2}
     columns = {**cosines, "frequency": frequency, "method": ["baseline"] * 4 + ["mfr"] * 4, "seed": 0}
     figure = figures.activity(pd.DataFrame(columns))
-    assert figure.axes[0].get_title() == "baseline, r = 1.00"
+    assert figure.axes[0].get_title() == "baseline\nr = 1.00"
     dots, never = zip(*(panel.collections for panel in figure.axes[:2]))
     assert all((each.norm.vmin, each.norm.vmax) == (1e-4, 1e-1) for each in dots)
     assert sorted(dots[0].get_array()) == [1e-4, 1e-2, 1e-1]

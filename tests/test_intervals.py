@@ -1,8 +1,11 @@
+from itertools import permutations
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from mfr.intervals import Interval, contest, share, student, verdict
+from mfr.intervals import Interval, contest, over_pairs, share, student, verdict
 
 
 def test_students_interval_is_scipys() -> None:
@@ -11,6 +14,38 @@ def test_students_interval_is_scipys() -> None:
     found = student(values)
     assert found.value == pytest.approx(np.mean(values)) and found.n == 7
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+def test_an_undefined_value_is_no_value() -> None:
+    assert student([0.5, np.nan, 0.6]) == student(pd.Series([0.5, 0.6, np.nan])) == student([0.5, 0.6])
+    assert student([np.nan]).n == 0 and np.isnan(student([np.nan]).value)
+
+
+def of_pairs(seeds: np.ndarray) -> pd.Series:
+    """Of each two seeds the mean of their values, in both orders: its mean is that of the seeds."""
+    pairs = pd.MultiIndex.from_tuples(permutations(range(len(seeds)), 2))
+    return pd.Series([(seeds[one] + seeds[other]) / 2 for one, other in pairs], pairs)
+
+
+def test_pairs_of_seeds_have_the_interval_of_the_seeds() -> None:
+    seeds = np.random.default_rng(0).normal(3, 2, 6)
+    assert over_pairs(of_pairs(seeds)) == pytest.approx(student(seeds.tolist()))
+
+
+def test_the_interval_of_pairs_misses_the_truth_as_often_as_it_says() -> None:
+    random = np.random.default_rng(1)
+    pairs = pd.MultiIndex.from_tuples(permutations(range(5), 2))
+    products = []
+    for _ in range(400):
+        seeds = random.normal(1, 0.3, 5)
+        products.append(over_pairs(pd.Series([seeds[one] * seeds[other] for one, other in pairs], pairs)))
+    covered = np.mean([each.low < 1 < each.high for each in products])
+    assert 0.91 < covered < 0.985
+
+
+def test_one_pair_of_seeds_decides_nothing() -> None:
+    found = over_pairs(of_pairs(np.array([0.9, 1.0])))
+    assert (found.value, found.n) == (pytest.approx(0.95), 2) and verdict(found, least=0) == "undecided"
 
 
 def test_one_value_decides_nothing() -> None:

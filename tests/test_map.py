@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from mfr import figures
+from mfr.comparison import LOWER_IS_BETTER
 from mfr.errors import UserError
 from mfr.method import Method, Penalty
 from mfr.params_file import load
@@ -30,10 +31,10 @@ METHODS = {
 
 def summary() -> pd.DataFrame:
     rows = [
-        (name, group, METRIC, 0.1 * i, -1.0, 2.0) for i, name in enumerate(METHODS) for group in ("k3", "all_k", "ensemble")
+        (name, group, METRIC, 0.001 * i, -0.01, 0.02) for i, name in enumerate(METHODS) for group in ("k3", "all_k", "ensemble")
     ]
     table = pd.DataFrame(rows, columns=["method", "group", "metric", "change", "change_low", "change_high"])
-    table.loc[table["method"] == "strong", "change_low"] = 0.2
+    table.loc[table["method"] == "strong", "change_low"] = 0.002
     return table.assign(seeds=2)
 
 
@@ -60,14 +61,29 @@ def test_methods_without_a_place_of_their_own_are_named(added: dict[str, Method]
 
 def test_cells_say_the_change_and_whether_it_is_certain() -> None:
     table = map_of_gains.alpha_by_rate(summary(), METHODS, usual_rate=0.01)
-    panel = figures.heat_maps(table, {METRIC: "share"}).axes[0]
+    figure = figures.heat_maps(table, {METRIC: "share"}, LOWER_IS_BETTER)
+    panel = figure.axes[0]
+    assert "2 seeds" in figure.get_suptitle()
     assert [text.get_text() for text in panel.texts] == ["+0.2", "+0.3", "+0.4*"]
     assert [label.get_text() for label in panel.get_yticklabels()] == ["1", "3"]
 
 
-def test_the_parameters_of_the_map_make_a_table_and_a_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    section = load(ROOT / "params" / "map_one_group_k36.yaml").synthetic
-    shutil.copy(ROOT / "params" / "map_one_group_k36.yaml", tmp_path / "params.yaml")
+def test_what_is_better_is_blue() -> None:
+    table = map_of_gains.alpha_by_rate(summary(), METHODS, usual_rate=0.01)
+    of_share, of_loss = (
+        figures.heat_maps(table.assign(metric=metric), {metric: metric}, LOWER_IS_BETTER).axes[0].images[0].cmap
+        for metric in (METRIC, "mse")
+    )
+    (red, _, blue), (of_less, _, of_more) = of_share(1.0)[:3], of_loss(1.0)[:3]
+    assert blue > red and of_more < of_less
+
+
+@pytest.mark.parametrize("name", ["map_one_group_k36.yaml", "map_every_group_k3.yaml"])
+def test_the_parameters_of_the_map_make_a_table_and_a_figure(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    section = load(ROOT / "params" / name).synthetic
+    shutil.copy(ROOT / "params" / name, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     rows = [(name, "k36", metric, 0.1, -1.0, 2.0, 3) for name in section.methods for metric in map_of_gains.METRICS]
     columns = ["method", "group", "metric", "change", "change_low", "change_high", "seeds"]

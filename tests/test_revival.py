@@ -46,7 +46,7 @@ def test_auxk_of_no_error_is_no_gradient() -> None:
 def test_dead_latents_take_features_that_no_own_one_is_like() -> None:
     eye = torch.eye(6)
     W = torch.stack([eye[[0, 1, 2, 3]], 7 * eye[[1, 4, 5, 2]] + 0.1 * eye[[0, 0, 0, 0]], eye[[0, 1, 2, 3]]])
-    idle = torch.tensor([[0, 9, 5, 9], [0, 0, 9, 0], [0, 0, 0, 0]])
+    idle = torch.tensor([[0, 9, 5, 6], [0, 0, 9, 0], [0, 0, 0, 0]])
     settings = Transplant(most=2, dead_after=6)
     first, second, third = transplants(W, idle, settings, turn=0)
     # SAE 0 lives on latents 0 and 2; of SAE 1's live ones e1 is the strangest but for a trace of e0, then e4.

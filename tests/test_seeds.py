@@ -1,12 +1,23 @@
 import torch
 
+from mfr.params import GenerateSynthetic
+from mfr.sae import Ensemble
 from mfr.seeds import numpy_stream, stream_seed, torch_stream
+from mfr.synthetic import true_features
 
 
 def test_purposes_with_equal_keys_have_streams_of_their_own() -> None:
     purposes = ["features", "vectors train", "vectors heldout", "weights", "order"]
     assert len({stream_seed(purpose, 0) for purpose in purposes}) == len(purposes)
     assert stream_seed("weights", 1, 23) != stream_seed("weights", 12, 3)
+
+
+def test_first_weights_are_not_drawn_as_the_true_features_are() -> None:
+    truth = true_features(GenerateSynthetic(features=512, dimension=64, train_rows=1, heldout_rows=1, seed=0))
+    W = Ensemble.random([1, 1], 512, 64, "topk", seed=0).W
+    cosines = torch.nn.functional.normalize(torch.from_numpy(truth), dim=1) @ torch.cat([*W]).T
+    # Of 512 · 1024 pairs of independent directions the largest cosine is about 5 / √64.
+    assert cosines.abs().max() < 6.5 / 8
 
 
 def test_streams_repeat() -> None:

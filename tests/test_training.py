@@ -71,8 +71,9 @@ def test_methods_of_one_seed_share_weights_and_order(data: Path) -> None:
         first, second, other = (
             Trainer(vectors, settings(), METHODS[m], s, CPU) for m, s in (("baseline", 1), ("both", 1), ("baseline", 2))
         )
-    assert torch.equal(first.saes.W, second.saes.W)
-    assert not torch.equal(first.saes.W, other.saes.W)
+        orders = [torch.cat(list(islice(trainer.batches(0), 4))) for trainer in (first, second, other)]
+    assert torch.equal(first.saes.W, second.saes.W) and torch.equal(orders[0], orders[1])
+    assert not torch.equal(first.saes.W, other.saes.W) and not torch.equal(orders[0], orders[2])
 
 
 def test_auxk_may_take_as_many_latents_as_the_sae_has(data: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from mfr.method import Method, Transplant
 from mfr.mutual import match, unevenness
+from mfr.noisy import with_white_noise
 from mfr.sae import encode, random_features
 from mfr.store import Vectors
 from mfr.training import Trainer
@@ -72,26 +73,30 @@ def test_an_sae_that_starts_anew_gets_partners_anew(data: Path) -> None:
     assert torch.equal(trainer.matches[0].columns, match(anew, "hungarian", 0.0)[0].columns)
 
 
+@pytest.mark.parametrize("noise_db", [None, 5.0])
 @pytest.mark.parametrize("activation", ["topk", "topk_relu"])
-def test_the_gradient_of_a_step_with_auxk_is_that_of_dense_autograd(data: Path, activation: str) -> None:
+def test_the_gradient_of_a_step_with_auxk_is_that_of_dense_autograd(
+    data: Path, activation: str, noise_db: float | None
+) -> None:
     chosen = settings(activation=activation, **DYING)
     with Vectors(data) as vectors:
-        trainer = Trainer(vectors, chosen, Method(auxk=AUXK), 0, CPU)
+        trainer = Trainer(vectors, chosen, Method(auxk=AUXK, noise_db=noise_db), 0, CPU)
         *earlier, x = islice(vectors.batches(chosen.batch, 0), 5)
     for each in earlier:
         trainer.step(each)
     W, b, idle = trainer.saes.W.clone(), trainer.saes.b.clone(), trainer.idle + 1
+    seen = with_white_noise(x, noise_db, seed=0, step=4)
     for i in range(len(idle)):
-        idle[i, trainer.saes.encode(i, x)[1].unique()] = 0
+        idle[i, trainer.saes.encode(i, seen)[1].unique()] = 0
     dead = idle >= AUXK.dead_after
     assert (dead != (trainer.idle + 1 >= AUXK.dead_after)).any()  # some come back to life in this batch
     trainer.step(x)
     assert (dead.sum(dim=1) > 10).all()
     for i, k in enumerate(chosen.k):
         W_i, b_i = W[i].requires_grad_(), b[i].requires_grad_()
-        error = (x - dense_reconstruction(x, W_i, b_i, k, activation == "topk_relu")).detach()
-        loss = dense_loss(x, W_i, b_i, k, activation == "topk_relu")
-        loss = loss + dense_auxk(x, error, W_i[dead[i]], b_i[dead[i]], AUXK.k, AUXK.weight)
+        error = (x - dense_reconstruction(seen, W_i, b_i, k, activation == "topk_relu")).detach()
+        loss = dense_loss(seen, W_i, b_i, k, activation == "topk_relu", target=x)
+        loss = loss + dense_auxk(seen, error, W_i[dead[i]], b_i[dead[i]], AUXK.k, AUXK.weight, target=x)
         d_W, d_b = torch.autograd.grad(loss, [W_i, b_i])
         assert (trainer.d_W[i, dead[i]].norm(dim=1) > 0).any()
         assert torch.allclose(trainer.d_W[i], d_W, atol=1e-6) and torch.allclose(trainer.d_b[i], d_b, atol=1e-6)

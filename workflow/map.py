@@ -12,18 +12,21 @@ from pathlib import Path
 import pandas as pd
 
 from mfr import figures, paths
+from mfr.comparison import LOWER_IS_BETTER
 from mfr.errors import UserError
 from mfr.method import Method
 from mfr.params_file import load
 from stages.common import writing
 from stages.runs import write_table
 
-METRICS = {"truth_recovered": "share of true features recovered", "mse": "mean squared error, in %"}
+METRICS = {"truth_recovered": "true features recovered, points", "mse": "mean squared error, %"}
+TO_PERCENT = {"truth_recovered": 100, "mse": 1}
+CHANGES = ["change", "change_low", "change_high"]
 
 
 def alpha_by_rate(summary: pd.DataFrame, methods: Mapping[str, Method], usual_rate: float) -> pd.DataFrame:
-    """The change of each method with a penalty of fixed α against its `versus`: columns metric, alpha, learning_rate, change,
-    change_low, change_high and seeds, from a summary of `mfr.comparison`.
+    """The change of each method with a penalty of fixed α against its `versus`, in points or percent: columns metric, alpha,
+    learning_rate, change, change_low, change_high and seeds, from a summary of `mfr.comparison`.
 
     Raises UserError where two methods share a place, or one is compared with a method of another learning rate.
     """
@@ -38,7 +41,8 @@ def alpha_by_rate(summary: pd.DataFrame, methods: Mapping[str, Method], usual_ra
     table = table.assign(
         alpha=[fixed[name][0] for name in table["method"]], learning_rate=[fixed[name][1] for name in table["method"]]
     )
-    return table[["metric", "alpha", "learning_rate", "change", "change_low", "change_high", "seeds"]]
+    table[CHANGES] = table[CHANGES].mul(table["metric"].map(TO_PERCENT), axis=0)
+    return table[["metric", "alpha", "learning_rate", *CHANGES, "seeds"]]
 
 
 def _refuse_unplaceable(places: Mapping[str, tuple[float, float]], methods: Mapping[str, Method], usual_rate: float) -> None:
@@ -66,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError("params.yaml: a map takes methods with penalties of several numbers for alpha and learning_rate")
         with writing(paths.result("synthetic", "map.csv"), paths.result("synthetic", "map.png")) as [table_part, figure_part]:
             write_table(table, table_part)
-            figures.heat_maps(table, METRICS).savefig(figure_part)
+            figures.heat_maps(table, METRICS, LOWER_IS_BETTER).savefig(figure_part)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
