@@ -71,7 +71,7 @@ def methods_of_paper(methods: Mapping[str, Method]) -> dict[str, Method]:
         usual = penalty is None or (
             penalty.matching in ("max", "hungarian") and penalty.latents == "all" and penalty.alpha != "relative"
         )
-        rest = method.model_copy(update={"penalty": None, "reinitialise": None, "versus": baseline.versus})
+        rest = method.model_copy(update={"penalty": None, "reinitialise": None})
         return usual and bool(penalty or method.reinitialise) and rest == baseline
 
     return {name: method for name, method in methods.items() if of_paper(method)}

@@ -12,16 +12,18 @@ LOSS = {"mean": "-5.66 %", "smallest": "-21.21 %", "largest": "+7.89 %"}
 CROSS_ENTROPY_MEAN, CROSS_ENTROPY_OF_A_K = "-5.45 %", "-8.58 to -3.51 %"
 
 
-def claims_language_model(values: pd.DataFrame, methods: Mapping[str, Method]) -> pd.DataFrame:
+def claims_language_model(values: pd.DataFrame, methods: Mapping[str, Method], versus: Mapping[str, str]) -> pd.DataFrame:
     """Columns claim, paper, ours, low, high, n and verdict, from the long table of `mfr.comparison`.
 
-    Changes are of a method's loss against its `versus`, in percent; a verdict is about their sign, whatever their size, which
-    depends on the model. Claims are asked of all methods with a penalty, the paper's and others.
+    Changes are of a method's loss against that of its `versus`, or else the baseline's, in percent; a verdict is about their
+    sign, whatever their size, which depends on the model. Claims are asked of all methods with a penalty, the paper's and
+    others.
     """
     rows: list[Row] = []
     for name, method in methods.items():
         if method.penalty:
-            rows += [*_of_loss(values, name, method.versus), *_of_cross_entropy(values, name, method.versus)]
+            other = versus.get(name, "baseline")
+            rows += [*_of_loss(values, name, other), *_of_cross_entropy(values, name, other)]
     return claims_table(rows)
 
 

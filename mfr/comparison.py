@@ -1,9 +1,9 @@
 """All runs of one source side by side: means over seeds with their spread, and each method's paired change.
 
 A run's values are first averaged over its SAEs of equal k; mean and standard deviation are then over seeds. A change is
-the mean over seeds of a method minus the one that it names as `versus`, or of their ratio in percent where the metric is a
-loss; its 95 % interval is Student's. Where there are several k, the group `all_k` holds the means over k of values and of
-changes (paper, tables 1 to 3).
+the mean over seeds of a method minus the one that it is set against, its `versus`, or of their ratio in percent where the
+metric is a loss; its 95 % interval is Student's. Where there are several k, the group `all_k` holds the means over k of values
+and of changes (paper, tables 1 to 3).
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from mfr.intervals import contest, student
-from mfr.method import Method
 from mfr.metrics import Evaluation
 
 RATIOS = ("mse", "l2_squared", "fvu", "cross_entropy", "kl")
@@ -46,14 +45,15 @@ def _values(evaluation: Evaluation) -> Iterator[tuple[str, str, float]]:
             yield "ensemble", metric, value
 
 
-def summarise(table: pd.DataFrame, methods: Mapping[str, Method]) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, versus: Mapping[str, str]) -> pd.DataFrame:
     """Mean, sd and number of seeds of each (method, group, metric) of a long table, and its change.
 
+    `versus` has the methods that are set against another one than `baseline`.
     Columns: method, versus, group, metric, mean, sd, seeds, change, change_sd, change_low, change_high and change_unit
     (`percent` or `difference`). With one seed spreads and intervals are NaN.
     """
-    versus = {name: method.versus for name, method in methods.items()}
-    paired = _paired(table, table["method"].map(versus))
+    against = {method: versus.get(method, "baseline") for method in table["method"].unique()}
+    paired = _paired(table, table["method"].map(against))
     grouped = pd.concat([paired, _over_all_k(paired)]).groupby(["method", "group", "metric"], sort=False)
     summary = grouped.agg(
         mean=("value", "mean"),
@@ -65,7 +65,7 @@ def summarise(table: pd.DataFrame, methods: Mapping[str, Method]) -> pd.DataFram
         change_high=("change", lambda changes: student(changes).high),
     ).reset_index()
     summary["change_unit"] = summary["metric"].isin(RATIOS).map({True: "percent", False: "difference"})
-    summary.insert(1, "versus", summary["method"].map(versus))
+    summary.insert(1, "versus", summary["method"].map(against))
     return summary
 
 

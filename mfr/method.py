@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mfr.section import Name, Positive, PositiveFloat, Section
+from mfr.section import Positive, PositiveFloat, Section
 
 Inputs = Literal["raw", "scaled"]
 DEAD_AFTER = (
@@ -155,7 +155,6 @@ class Method(Section):
     schedule: Literal["constant", "linear"] = Field(
         "constant", description="`linear` lowers the learning rate to 0 over the steps of training."
     )
-    versus: Name = Field("baseline", description="The method that this one's change is measured against.")
 
     def applied_to(self, train: Train) -> Train:
         """The settings of training, with this method's own learning rate, inputs, steps and noise."""

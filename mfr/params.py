@@ -152,11 +152,20 @@ class Denoise(Section):
     seed: Seed = Field(0, description="Seed of the windows and of the noise.")
 
 
+class Compare(Section):
+    """How methods are compared."""
+
+    versus: dict[Name, Name] = Field(
+        description="Methods that are set against another one than `baseline`, such as `mfr: reinit`; `{}` for none."
+    )
+
+
 class SourceSection(Section):
     """What all sources share."""
 
     train: Train
     methods: dict[Name, Method] = Field(description="The methods that are compared; one is called `baseline`.")
+    compare: Compare
 
     @model_validator(mode="after")
     def _methods_can_run(self) -> "SourceSection":
@@ -165,13 +174,18 @@ class SourceSection(Section):
         for name, method in self.methods.items():
             if name in ("nan", "null"):
                 raise ValueError(f"method {name} would be read from tables as a missing value: rename it")
-            if method.versus not in self.methods:
-                raise ValueError(f"method {name} has versus: {method.versus}, which is none of {', '.join(self.methods)}")
             for part in ("penalty", "transplant"):
                 if getattr(method, part) and len(self.train.k) < 2:
                     raise ValueError(
                         f"method {name} has a {part}, which needs at least two SAEs: train.k lists {len(self.train.k)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _methods_are_known(self) -> "SourceSection":
+        for name, other in self.compare.versus.items():
+            if {name, other} - set(self.methods):
+                raise ValueError(f"compare.versus has {name}: {other}, but the methods are {', '.join(self.methods)}")
         return self
 
 

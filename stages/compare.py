@@ -32,7 +32,7 @@ def run(section: SourceSection, source: str, runs: list[Run], eeg: EegInputs | N
     """Write the metrics, tables and figures of one source, which has `eeg` if that is EEG."""
     evaluations = [Evaluation.model_validate_json(run.evaluation.read_text()) for run in runs]
     table = long_table(evaluations)
-    summary = summarise(table, section.methods)
+    summary = summarise(table, section.compare.versus)
     curves = labelled(runs, [run.curves for run in runs])
     latents = labelled(runs, [run.features for run in runs])
     alike, between = _across_runs(runs, latents)
@@ -59,7 +59,7 @@ def run(section: SourceSection, source: str, runs: list[Run], eeg: EegInputs | N
             figures.uneven_initialisations(curves, rules).savefig(part["unevenness.png"])
             figures.over_steps(curves, TRUTH_MEASURES).savefig(part["truth.png"])
         if source == "language_model":
-            language_model_results.write(part, table, summary, section.methods)
+            language_model_results.write(part, table, summary, section)
         if eeg is not None:
             eeg_results.write(part, runs, evaluations, (table, summary), section.methods, eeg)
 

@@ -15,7 +15,8 @@ MFR_OF_SYNTHETIC = {
 }
 FACTOR = "penalty: {matching: hungarian, alpha: balanced, alpha_factor: %s, warmup: 10, refresh: 10}\n    reinit:"
 
-
+BASELINE_ALONE = "versus: {}\n  train:\n    hidden: 64\n    k: [3, 3]"
+MFR_AGAINST_REINIT = BASELINE_ALONE.replace("{}", "{mfr: reinit}")
 GOOD_CHANNELS, BAD_CHANNELS = "channels: [C3, C4, O1, O2]", "channels: [C3, C99]"
 
 
@@ -49,6 +50,11 @@ def test_snakemake_first(by_snakemake: Path) -> None:
     assert dvc_repro(folder) == set()
     assert "both engines are up to date" in run(folder, "python", "-m", "workflow.sync")
     commit(folder)
+
+    # What methods are set against changes no SAE.
+    edit(folder, "params.yaml", BASELINE_ALONE, MFR_AGAINST_REINIT)
+    assert snakemake(folder, "--dry-run") == {"python -m stages.compare --source synthetic"}
+    edit(folder, "params.yaml", MFR_AGAINST_REINIT, BASELINE_ALONE)
 
     change_weight(folder, "0.1", "0.4")
     assert snakemake(folder, "--dry-run") == MFR_OF_SYNTHETIC

@@ -22,11 +22,12 @@ def method(alpha: float | str, **rest: object) -> Method:
 METHODS = {
     "baseline": Method(),
     "slow_baseline": Method(learning_rate=0.001),
-    "slow": method(0.5, learning_rate=0.001, versus="slow_baseline"),
+    "slow": method(0.5, learning_rate=0.001),
     "weak": method(0.5),
     "strong": method(1.5),
     "automatic": method("balanced"),
 }
+VERSUS = {"slow": "slow_baseline"}
 
 
 def summary() -> pd.DataFrame:
@@ -39,7 +40,7 @@ def summary() -> pd.DataFrame:
 
 
 def test_methods_of_fixed_alpha_are_placed_by_alpha_and_rate() -> None:
-    table = map_of_gains.alpha_by_rate(summary(), METHODS, usual_rate=0.01)
+    table = map_of_gains.alpha_by_rate(summary(), METHODS, VERSUS, usual_rate=0.01)
     assert table[["alpha", "learning_rate"]].values.tolist() == [[1.0, 0.001], [1.0, 0.01], [3.0, 0.01]]
     assert table["change"].tolist() == pytest.approx([0.2, 0.3, 0.4])
 
@@ -50,17 +51,17 @@ def test_methods_of_fixed_alpha_are_placed_by_alpha_and_rate() -> None:
         ({"other": method(1.5)}, "strong and other both have α 3 and learning rate 0.01"),
         (
             {"other": method(1.5, learning_rate=0.001)},
-            "other: versus: baseline has another learning rate; name a method of 0.001",
+            "other is set against baseline, which has another learning rate; name a method of 0.001",
         ),
     ],
 )
 def test_methods_without_a_place_of_their_own_are_named(added: dict[str, Method], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        map_of_gains.alpha_by_rate(summary(), METHODS | added, usual_rate=0.01)
+        map_of_gains.alpha_by_rate(summary(), METHODS | added, VERSUS, usual_rate=0.01)
 
 
 def test_cells_say_the_change_and_whether_it_is_certain() -> None:
-    table = map_of_gains.alpha_by_rate(summary(), METHODS, usual_rate=0.01)
+    table = map_of_gains.alpha_by_rate(summary(), METHODS, VERSUS, usual_rate=0.01)
     figure = figures.heat_maps(table, {METRIC: "share"}, LOWER_IS_BETTER)
     panel = figure.axes[0]
     assert "2 seeds" in figure.get_suptitle()
@@ -69,7 +70,7 @@ def test_cells_say_the_change_and_whether_it_is_certain() -> None:
 
 
 def test_what_is_better_is_blue() -> None:
-    table = map_of_gains.alpha_by_rate(summary(), METHODS, usual_rate=0.01)
+    table = map_of_gains.alpha_by_rate(summary(), METHODS, VERSUS, usual_rate=0.01)
     of_share, of_loss = (
         figures.heat_maps(table.assign(metric=metric), {metric: metric}, LOWER_IS_BETTER).axes[0].images[0].cmap
         for metric in (METRIC, "mse")

@@ -4,10 +4,9 @@ import pandas as pd
 import pytest
 
 from mfr.comparison import summarise
-from mfr.method import Method
 from mfr.tables import by_k
 
-METHODS = {"baseline": Method(), "mfr": Method(), "other": Method(versus="mfr")}
+VERSUS = {"other": "mfr"}
 
 
 def long(losses: dict[str, dict[int, list[float]]]) -> pd.DataFrame:
@@ -24,7 +23,7 @@ def long(losses: dict[str, dict[int, list[float]]]) -> pd.DataFrame:
 
 def test_a_row_says_what_a_method_changes_of_its_versus() -> None:
     losses = {"baseline": {12: [4, 2], 6: [10, 20]}, "mfr": {12: [5, 2], 6: [9, 16]}, "other": {12: [4, 1], 6: [9, 8]}}
-    table = by_k(summarise(long(losses), METHODS), "mse")
+    table = by_k(summarise(long(losses), VERSUS), "mse")
     assert table["k"].tolist() == ["6"] * 3 + ["12"] * 3 + ["mean"] * 3
     rows = table.set_index(["k", "method"])
     assert rows.loc[("6", "mfr"), ["mean", "change_percent", "n"]].tolist() == pytest.approx([12.5, -15, 2])

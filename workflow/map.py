@@ -24,7 +24,9 @@ TO_PERCENT = {"truth_recovered": 100, "mse": 1}
 CHANGES = ["change", "change_low", "change_high"]
 
 
-def alpha_by_rate(summary: pd.DataFrame, methods: Mapping[str, Method], usual_rate: float) -> pd.DataFrame:
+def alpha_by_rate(
+    summary: pd.DataFrame, methods: Mapping[str, Method], versus: Mapping[str, str], usual_rate: float
+) -> pd.DataFrame:
     """The change of each method with a penalty of fixed α against its `versus`, in points or percent: columns metric, alpha,
     learning_rate, change, change_low, change_high and seeds, from a summary of `mfr.comparison`.
 
@@ -35,7 +37,7 @@ def alpha_by_rate(summary: pd.DataFrame, methods: Mapping[str, Method], usual_ra
         for name, method in methods.items()
         if method.penalty and isinstance(method.penalty.alpha, float)
     }
-    _refuse_unplaceable(fixed, methods, usual_rate)
+    _refuse_unplaceable(fixed, methods, versus, usual_rate)
     group = "all_k" if "all_k" in set(summary["group"]) else summary["group"].iloc[0]
     table = summary[summary["method"].isin(fixed) & summary["metric"].isin(METRICS) & (summary["group"] == group)]
     table = table.assign(
@@ -45,11 +47,16 @@ def alpha_by_rate(summary: pd.DataFrame, methods: Mapping[str, Method], usual_ra
     return table[["metric", "alpha", "learning_rate", *CHANGES, "seeds"]]
 
 
-def _refuse_unplaceable(places: Mapping[str, tuple[float, float]], methods: Mapping[str, Method], usual_rate: float) -> None:
+def _refuse_unplaceable(
+    places: Mapping[str, tuple[float, float]], methods: Mapping[str, Method], versus: Mapping[str, str], usual_rate: float
+) -> None:
     for name, (alpha, rate) in places.items():
-        versus = methods[name].versus
-        if (methods[versus].learning_rate or usual_rate) != rate:
-            raise UserError(f"params.yaml: {name}: versus: {versus} has another learning rate; name a method of {rate:g}")
+        other = versus.get(name, "baseline")
+        if (methods[other].learning_rate or usual_rate) != rate:
+            raise UserError(
+                f"params.yaml: synthetic.compare.versus: {name} is set against {other}, which has another learning rate; "
+                f"name a method of {rate:g}"
+            )
         twin = next(other for other, place in places.items() if place == (alpha, rate))
         if twin != name:
             raise UserError(
@@ -65,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         summary = paths.result("synthetic", "summary.csv")
         if not summary.is_file():
             raise UserError(f"{summary}: no such file: run `snakemake synthetic --cores 4 --resources gpu=1` first")
-        table = alpha_by_rate(pd.read_csv(summary), section.methods, section.train.learning_rate)
+        table = alpha_by_rate(pd.read_csv(summary), section.methods, section.compare.versus, section.train.learning_rate)
         if table["alpha"].nunique() < 2 or table["learning_rate"].nunique() < 2:
             raise UserError("params.yaml: a map takes methods with penalties of several numbers for alpha and learning_rate")
         with writing(paths.result("synthetic", "map.csv"), paths.result("synthetic", "map.png")) as [table_part, figure_part]:

@@ -143,6 +143,6 @@ rule compare_eeg:
     resources:
         mem_mb=4000,
     params:
-        declared=declared(config, "seeds", "eeg.methods"),
+        declared=declared(config, "seeds", "eeg.methods", "eeg.compare"),
     shell:
         "python -m stages.compare --source eeg > {log} 2>&1"

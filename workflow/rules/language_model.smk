@@ -94,6 +94,8 @@ rule compare_language_model:
     resources:
         mem_mb=4000,
     params:
-        declared=declared(config, "seeds", "language_model.methods"),
+        declared=declared(
+            config, "seeds", "language_model.methods", "language_model.compare"
+        ),
     shell:
         "python -m stages.compare --source language_model > {log} 2>&1"

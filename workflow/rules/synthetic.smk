@@ -82,6 +82,12 @@ rule compare_synthetic:
     resources:
         mem_mb=4000,
     params:
-        declared=declared(config, "seeds", "synthetic.methods", "synthetic.evaluate"),
+        declared=declared(
+            config,
+            "seeds",
+            "synthetic.methods",
+            "synthetic.compare",
+            "synthetic.evaluate",
+        ),
     shell:
         "python -m stages.compare --source synthetic > {log} 2>&1"
