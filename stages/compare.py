@@ -41,6 +41,7 @@ def run(section: SourceSection, source: str, runs: list[Run], eeg: EegInputs | N
         part = dict(zip(result_names(source), parts))
         metrics_part.write_text(json.dumps(_metrics(evaluations, summary, alike, eeg), indent=2) + "\n")
         write_table(summary, part["summary.csv"])
+        write_table(table, part["values.csv"])
         write_table(contests(table, rivals(section.methods)), part["contests.csv"])
         write_table(alike[["method", *alike.columns.drop("method")]], part["consistency.csv"])
         write_table(mean_curves(curves), part["learning_curves.csv"])
@@ -72,7 +73,7 @@ def result_names(source: str) -> list[str]:
         "language_model": [*language_model_results.NAMES],
         "eeg": [*eeg_results.NAMES],
     }
-    tables = ["summary.csv", "contests.csv", "consistency.csv", "learning_curves.csv"]
+    tables = ["summary.csv", "values.csv", "contests.csv", "consistency.csv", "learning_curves.csv"]
     return [*tables, "learning_curves.png", "reconstruction.png", "density.png", *own[source]]
 
 

@@ -32,8 +32,11 @@ def test_the_summary_fits_a_terminal() -> None:
 
 
 def test_one_seed_has_no_spread() -> None:
-    rows = [("baseline", "k4", "mse", 2.0, None, 1, 0.0, None), ("mfr", "k4", "mse", 1.0, None, 1, -50.0, None)]
-    columns = ["method", "group", "metric", "mean", "sd", "seeds", "change", "change_sd"]
+    rows = [
+        ("baseline", "baseline", "k4", "mse", 2.0, None, 1, 0.0, None),
+        ("mfr", "baseline", "k4", "mse", 1.0, None, 1, -50.0, None),
+    ]
+    columns = ["method", "versus", "group", "metric", "mean", "sd", "seeds", "change", "change_sd"]
     head, baseline, mfr = summary_lines(pd.DataFrame(rows, columns=columns))
     assert head.split() == ["group", "method", "mse", "mse", "change"]
     assert baseline.split() == ["k4", "baseline", "2"] and mfr.split() == ["k4", "mfr", "1", "-50.0", "%"]

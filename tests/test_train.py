@@ -102,6 +102,8 @@ def test_comparison_gathers_all_methods() -> None:
     tables = {name: pd.read_csv(paths.result("synthetic", f"{name}.csv")) for name in ("claims", "contests", "consistency")}
     assert {claim.split(":")[0] for claim in tables["claims"]["claim"]} == {"baseline", "mfr", "reinit"}
     assert set(tables["contests"]["versus"]) == {"baseline"} and set(tables["contests"]["method"]) == {"mfr", "reinit"}
+    values = pd.read_csv(paths.result("synthetic", "values.csv")).set_index(["method", "seed", "group", "metric"])["value"]
+    assert values[("mfr", 0, "k3", "mse")] == pytest.approx(methods["mfr"]["k3"]["mse"]["mean"], rel=1e-5)
     within = tables["consistency"].set_index(["method", "kind"])["pw_mcc"]
     assert within[("mfr", "within")] == pytest.approx(methods["mfr"]["ensemble"]["mcc_hungarian"]["mean"], abs=1e-4)
     latents = pd.read_csv(paths.result("synthetic", "latents.csv"))

@@ -17,7 +17,7 @@ def summary_lines(summary: pd.DataFrame) -> list[str]:
     for (group, method), rows in per_k.groupby(["group", "method"], sort=False):
         cells = rows.set_index("metric")
         values = [_with_spread(cells["mean"][metric], cells["sd"][metric]) for metric in shown]
-        change = "" if method == "baseline" else f"{cells['change']['mse']:+.1f} %"
+        change = "" if method == rows["versus"].iloc[0] else f"{cells['change']['mse']:+.1f} %"
         lines.append(f"  {group:<8}{method:<{width}}" + "".join(f"{value:>20}" for value in values) + f"{change:>14}")
     return lines
 

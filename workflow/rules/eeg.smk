@@ -79,6 +79,7 @@ rule compare_eeg:
             paths.result("eeg", f"{name}.csv")
             for name in (
                 "summary",
+                "values",
                 "contests",
                 "consistency",
                 "learning_curves",

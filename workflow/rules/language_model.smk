@@ -56,6 +56,7 @@ rule compare_language_model:
             paths.result("language_model", f"{name}.csv")
             for name in (
                 "summary",
+                "values",
                 "contests",
                 "consistency",
                 "table1",

@@ -29,6 +29,7 @@ rule compare_synthetic:
             paths.result("synthetic", f"{name}.csv")
             for name in (
                 "summary",
+                "values",
                 "contests",
                 "consistency",
                 "learning_curves",
