@@ -2,10 +2,9 @@
 
 Values are means over an ensemble's k, and differences between methods are paired by seed, 95 % intervals by Student's t; how
 many initialisations are of a kind has the exact interval of a share, and what is measured of pairs of seeds that of a
-jackknife. Latents are paired one to one, across SAEs and with
-the truth, as for the paper's figures; alike but untrue are those with a cosine above a cut across SAEs, and below 0.5 with the
-truth. The paper names no cut, so that each of three has its rows. Claims are about the methods that the paper has: penalty,
-reinitialisation, or both.
+jackknife. Latents are paired one to one, across SAEs and with the truth, as for the paper's figures; alike but untrue are those
+with a cosine above a cut across SAEs, and below 0.5 with the truth. The paper names no cut, so that each of three has its rows.
+Claims are about the methods that the paper has: penalty, reinitialisation, or both.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -122,7 +122,7 @@ def _similarity_panels(latents: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, 
     drawn = [(panel, latents[latents["method"] == method]) for method, panel in zip(methods, axes)]
     for method, (panel, own) in zip(methods, drawn):
         r = pd.Series([seed[ACROSS].corr(seed[TRUTH]) for _, seed in own.groupby("seed")])
-        spread = f" ± {r.std():.2f}" if len(r) > 1 else ""
+        spread = f" ± {r.std():.2f}" if r.count() > 1 else ""
         title = f"r = {r.mean():.2f}{spread}" if own[ACROSS].std() > EQUAL else "all alike"
         panel.set(title=f"{method}\n{title}", xlabel="cosine across SAEs", xlim=limits, ylim=limits, xticks=(0, 0.5, 1))
     axes[0].set_ylabel("cosine with a true feature")
@@ -178,7 +178,7 @@ def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str], lower_is_better: 
     """
     figure, axes = panels(len(metrics), width=4.2, height=3.8)
     seeds = " or ".join(f"{n}" for n in sorted(table["seeds"].unique()))
-    figure.suptitle(f"against the baseline of the same rate, {seeds} seeds; * 95 % interval without 0", fontsize="medium")
+    figure.suptitle(f"against its reference of the same rate, {seeds} seeds; * 95 % interval without 0", fontsize="medium")
     for (metric, label), panel in zip(metrics.items(), axes):
         here = table[table["metric"] == metric].pivot(
             index="alpha", columns="learning_rate", values=["change", "change_low", "change_high"]

@@ -52,15 +52,14 @@ def over_pairs(values: pd.Series) -> Interval:
     """The mean of values of ordered pairs of seeds, two levels of the index, by the jackknife over seeds (Tukey, 1958).
 
     A seed is in many pairs, so that these are not independent: Student's t is of n·θ − (n − 1)·θ₋ₛ, θ₋ₛ being the mean over
-    the pairs without seed s. Fewer than three seeds have no interval.
+    the pairs without seed s. Where no pair is left without one, as of two seeds, there is no interval.
     """
     first, second = (values.index.get_level_values(level) for level in (0, 1))
     seeds = first.union(second).unique()
     n, mean = len(seeds), float(values.mean())
-    if n < 3:
-        return Interval(mean, np.nan, np.nan, n)
     without = [float(values[(first != seed) & (second != seed)].mean()) for seed in seeds]
-    return student([n * mean - (n - 1) * left for left in without])._replace(value=mean)
+    found = student([n * mean - (n - 1) * left for left in without])
+    return found._replace(value=mean) if found.n == n else Interval(mean, np.nan, np.nan, n)
 
 
 def verdict(interval: Interval, least: float = -np.inf, most: float = np.inf) -> Verdict:

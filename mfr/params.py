@@ -156,7 +156,8 @@ class Compare(Section):
     """How methods are compared."""
 
     versus: dict[Name, Name] = Field(
-        description="Methods that are set against another one than `baseline`, such as `mfr: reinit`; `{}` for none."
+        description="Methods whose change in metrics and tables, and in the claims about language models, is against another "
+        "one than `baseline`, such as `mfr: reinit`; `{}` for none. `contests.csv` has all against each rival."
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
-# Strict, since the engines make names of seeds as they are written: no 1.0, "1" or true.
+# Strict: no 1.0, "1" or true, of which the engines, which read seeds as they are written, would make other names.
 Positive = Annotated[int, Strict(), Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Strict(), Field(ge=0)]

@@ -43,6 +43,12 @@ def test_the_interval_of_pairs_misses_the_truth_as_often_as_it_says() -> None:
     assert 0.91 < covered < 0.985
 
 
+def test_without_a_seed_that_all_pairs_have_nothing_is_left() -> None:
+    pairs = pd.Series([0.8, 0.9, 1.0], pd.MultiIndex.from_tuples([(0, 1), (1, 0), (0, 2)]))
+    found = over_pairs(pairs)
+    assert found.n == 3 and np.isnan(found.low) and verdict(found, least=0) == "undecided"
+
+
 def test_one_pair_of_seeds_decides_nothing() -> None:
     found = over_pairs(of_pairs(np.array([0.9, 1.0])))
     assert (found.value, found.n) == (pytest.approx(0.95), 2) and verdict(found, least=0) == "undecided"

@@ -14,6 +14,7 @@ DOCUMENT = Path("docs/configuration.md")
 SHARED = {
     "Train": "SOURCE.train",
     "Method": "SOURCE.methods.NAME",
+    "Compare": "SOURCE.compare",
 }
 INTRODUCTION = """# Configuration
 
