@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from mfr.claims import Row, claims_table
+from mfr.comparison import reference
 from mfr.intervals import student, verdict
 from mfr.method import Method
 
@@ -22,7 +23,7 @@ def claims_language_model(values: pd.DataFrame, methods: Mapping[str, Method], v
     rows: list[Row] = []
     for name, method in methods.items():
         if method.penalty:
-            other = versus.get(name, "baseline")
+            other = reference(name, versus)
             rows += [*_of_loss(values, name, other), *_of_cross_entropy(values, name, other)]
     return claims_table(rows)
 

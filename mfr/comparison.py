@@ -45,14 +45,19 @@ def _values(evaluation: Evaluation) -> Iterator[tuple[str, str, float]]:
             yield "ensemble", metric, value
 
 
+def reference(method: str, versus: Mapping[str, str]) -> str:
+    """The method that one is set against: the one that `versus` names, or else the baseline."""
+    return versus.get(method, "baseline")
+
+
 def summarise(table: pd.DataFrame, versus: Mapping[str, str]) -> pd.DataFrame:
     """Mean, sd and number of seeds of each (method, group, metric) of a long table, and its change.
 
-    `versus` has the methods that are set against another one than `baseline`.
+    `versus` has the methods that are set against another one than the baseline.
     Columns: method, versus, group, metric, mean, sd, seeds, change, change_sd, change_low, change_high and change_unit
     (`percent` or `difference`). With one seed spreads and intervals are NaN.
     """
-    against = {method: versus.get(method, "baseline") for method in table["method"].unique()}
+    against = {method: reference(method, versus) for method in table["method"].unique()}
     paired = _paired(table, table["method"].map(against))
     grouped = pd.concat([paired, _over_all_k(paired)]).groupby(["method", "group", "metric"], sort=False)
     summary = grouped.agg(

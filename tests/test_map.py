@@ -36,7 +36,7 @@ def summary() -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=["method", "group", "metric", "change", "change_low", "change_high"])
     table.loc[table["method"] == "strong", "change_low"] = 0.002
-    return table.assign(seeds=2)
+    return table.assign(seeds=2, change_unit="difference")
 
 
 def test_methods_of_fixed_alpha_are_placed_by_alpha_and_rate() -> None:
@@ -90,7 +90,9 @@ def test_the_parameters_of_the_map_make_a_table_and_a_figure(
     columns = ["method", "group", "metric", "change", "change_low", "change_high", "seeds"]
     folder = tmp_path / "results" / "synthetic"
     folder.mkdir(parents=True)
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "summary.csv", index=False)
+    table = pd.DataFrame(rows, columns=columns)
+    table["change_unit"] = table["metric"].map({"truth_recovered": "difference", "mse": "percent"})
+    table.to_csv(folder / "summary.csv", index=False)
     assert map_of_gains.main([]) == 0
     table = pd.read_csv(folder / "map.csv")
     assert len(table) == 2 * table["alpha"].nunique() * table["learning_rate"].nunique() == 18

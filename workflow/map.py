@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from mfr import figures, paths
-from mfr.comparison import LOWER_IS_BETTER
+from mfr.comparison import LOWER_IS_BETTER, reference
 from mfr.errors import UserError
 from mfr.method import Method
 from mfr.params_file import load
@@ -20,7 +20,7 @@ from stages.common import writing
 from stages.runs import write_table
 
 METRICS = {"truth_recovered": "true features recovered, points", "mse": "mean squared error, %"}
-TO_PERCENT = {"truth_recovered": 100, "mse": 1}
+TO_PERCENT = {"difference": 100, "percent": 1}
 CHANGES = ["change", "change_low", "change_high"]
 
 
@@ -43,7 +43,7 @@ def alpha_by_rate(
     table = table.assign(
         alpha=[fixed[name][0] for name in table["method"]], learning_rate=[fixed[name][1] for name in table["method"]]
     )
-    table[CHANGES] = table[CHANGES].mul(table["metric"].map(TO_PERCENT), axis=0)
+    table[CHANGES] = table[CHANGES].mul(table["change_unit"].map(TO_PERCENT), axis=0)
     return table[["metric", "alpha", "learning_rate", *CHANGES, "seeds"]]
 
 
@@ -51,7 +51,7 @@ def _refuse_unplaceable(
     places: Mapping[str, tuple[float, float]], methods: Mapping[str, Method], versus: Mapping[str, str], usual_rate: float
 ) -> None:
     for name, (alpha, rate) in places.items():
-        other = versus.get(name, "baseline")
+        other = reference(name, versus)
         if (methods[other].learning_rate or usual_rate) != rate:
             raise UserError(
                 f"params.yaml: synthetic.compare.versus: {name} is set against {other}, which has another learning rate; "
