@@ -1,10 +1,11 @@
-"""Train SAEs side by side on three sources of vectors, with and without Mutual Feature Regularization, and compare them."""
+"""Train SAEs side by side on sources of vectors, with and without Mutual Feature Regularization, and compare them."""
 
 from snakemake.utils import min_version
 
-from mfr import paths
-from mfr.params import SOURCES
-from workflow.graph import checked, code_of, declared, made_of, runs_of
+from mfr.runtime import paths
+from mfr.sources.source import source
+from workflow.code import code_of
+from workflow.graph import checked, declared, made_of, runs_of
 
 min_version("9.0")
 
@@ -19,36 +20,32 @@ experiment = checked(config)
 
 
 wildcard_constraints:
-    source="|".join(SOURCES),
+    source="|".join(experiment.sources),
     method="[a-z][a-z0-9_]*",
     seed="[0-9]+",
 
 
-include: "workflow/rules/synthetic.smk"
-include: "workflow/rules/language_model.smk"
-include: "workflow/rules/eeg.smk"
 include: "workflow/rules/saes.smk"
+
+
+for name in experiment.sources:
+
+    include: f"workflow/rules/{name}.smk"
 
 
 rule all:
     default_target: True
     input:
-        [made_of(source, config) for source in SOURCES],
+        [made_of(name, config) for name in experiment.sources],
 
 
-rule synthetic:
-    input:
-        made_of("synthetic", config),
+for name in experiment.sources:
 
-
-rule language_model:
-    input:
-        made_of("language_model", config),
-
-
-rule eeg:
-    input:
-        made_of("eeg", config),
+    rule:
+        name:
+            name
+        input:
+            made_of(name, config),
 
 
 onsuccess:

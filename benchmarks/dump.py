@@ -24,11 +24,12 @@ from pydantic import BaseModel
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.figures import highest_rss_kb, seconds, show
-from mfr.devices import limit_threads
-from mfr.language_model import activation_size, load, load_tokenizer, model_manifest
-from mfr.params import DumpActivations, Execution, PrepareModel, Text
-from mfr.small_gpt2 import train_tokenizer
-from mfr.text import documents, pin
+from mfr.compute.devices import limit_threads
+from mfr.config.experiment import Execution
+from mfr.config.language_model import DumpActivations, PrepareModel, Text
+from mfr.sources.language_model.gpt2 import train_tokenizer
+from mfr.sources.language_model.model import activation_size, load, load_tokenizer, model_manifest
+from mfr.sources.language_model.text import documents, pin
 from stages import dump_activations, prepare_model
 from stages.dump_activations import Job
 

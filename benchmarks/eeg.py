@@ -15,11 +15,12 @@ import numpy as np
 from pydantic import BaseModel
 
 from benchmarks.figures import highest_rss_kb, show
-from mfr.eeg_params import PreprocessEeg
-from mfr.montage import TCP19, Montage, known_electrodes
-from mfr.parts import Parts
-from mfr.preprocessing import Job, columns, convert, outcome_of
-from mfr.reading import find, read_contents
+from mfr.config.eeg import PreprocessEeg
+from mfr.runtime.resume import Parts
+from mfr.sources.eeg.electrodes import TCP19, known_electrodes
+from mfr.sources.eeg.formats import find, read_contents
+from mfr.sources.eeg.montage import Montage
+from mfr.sources.eeg.preprocessing import Job, columns, convert, outcome_of
 
 RECORD_S = 60
 

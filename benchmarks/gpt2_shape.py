@@ -19,9 +19,9 @@ import torch
 import yaml
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from mfr.params import PrepareModel, Text
-from mfr.small_gpt2 import train_tokenizer
-from mfr.text import documents
+from mfr.config.language_model import PrepareModel, Text
+from mfr.sources.language_model.gpt2 import train_tokenizer
+from mfr.sources.language_model.text import documents
 
 ROOT = Path(__file__).parents[1]
 TOKENS, HELDOUT, SEQUENCES = 50_000, 12_700, 20

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mfr import paths
-from mfr.devices import limit_threads, resolve_device
-from mfr.params import SOURCES, Params, Source
-from mfr.params_file import load
-from mfr.store import Vectors
-from mfr.training import Trainer
+from mfr.compute.devices import limit_threads, resolve_device
+from mfr.config.experiment import SOURCES, Params, Source
+from mfr.config.load import load
+from mfr.runtime import paths
+from mfr.training.trainer import Trainer
+from mfr.vectors.reader import Vectors
 
 STEPS_A_TURN = 50
 

@@ -20,11 +20,12 @@ import torch
 from pydantic import BaseModel
 
 from benchmarks.figures import highest_rss_kb, seconds, show
-from mfr.devices import limit_threads, resolve_device
-from mfr.method import Method, Penalty, Train
-from mfr.params import GenerateSynthetic
-from mfr.store import Vectors, VectorWriter
-from mfr.training import Saving, Trainer
+from mfr.compute.devices import limit_threads, resolve_device
+from mfr.config.synthetic import GenerateSynthetic
+from mfr.config.training import Method, Penalty, Train
+from mfr.training.trainer import Saving, Trainer
+from mfr.vectors.reader import Vectors
+from mfr.vectors.writer import VectorWriter
 from stages import generate_synthetic
 
 SAELENS = Path(".venv-saelens/bin/python")

@@ -1,27 +1,24 @@
-"""What every stage does alike: its command line, its errors, its outputs."""
+"""What every stage does alike: its command line, its errors, and the line that sums it up. Nothing here changes a result."""
 
 import argparse
 import errno
-import fcntl
 import hashlib
 import json
-import os
-import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from mfr import paths
-from mfr.errors import UserError
-from mfr.interruption import Interrupted
-from mfr.method import Method
-from mfr.params import SOURCES, Params, SourceSection
-from mfr.params_file import load
-from mfr.parts import code_in_use
+from mfr.config.experiment import SOURCES, Params
+from mfr.config.load import load
+from mfr.config.source import SourceSection
+from mfr.config.training import Method
+from mfr.runtime.errors import UserError
+from mfr.runtime.interruption import Interrupted
+from mfr.runtime.resume import code_in_use
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -29,6 +26,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def stage_parser(module: str, summary: str | None, *options: str) -> argparse.ArgumentParser:
     """The command line of a stage: `--params`, and those of `--source`, `--method` and `--seed` that it takes."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=summary)
+    parser.set_defaults(stage=module.rpartition(".")[2])
     if "source" in options:
         parser.add_argument("--source", choices=SOURCES, required=True, help="section of params.yaml")
     if "method" in options:
@@ -39,13 +37,15 @@ def stage_parser(module: str, summary: str | None, *options: str) -> argparse.Ar
     return parser
 
 
-def call(stage: Callable[[argparse.Namespace, Params], None], arguments: argparse.Namespace) -> int:
+def call(stage: Callable[[argparse.Namespace, Params], str], arguments: argparse.Namespace) -> int:
     """Run a stage on its parameters; a user's mistake or a full disk becomes one line and exit status 1.
 
-    A stage that a signal stopped exits with 128 + the signal's number.
+    `stage` returns its main figure, which ends its log: `train eeg/mfr seed 0 · 41 s · mse 0.112`. A stage that a signal
+    stopped exits with 128 + the signal's number.
     """
+    started = time.monotonic()
     try:
-        stage(arguments, load(arguments.params))
+        figure = stage(arguments, load(arguments.params))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -65,13 +65,22 @@ def call(stage: Callable[[argparse.Namespace, Params], None], arguments: argpars
             raise
         print(f"error: the disk is full ({error}): make room and run again", file=sys.stderr)
         return 1
+    print(f"{title(arguments)} · {time.monotonic() - started:.0f} s · {figure}", file=sys.stderr)
     return 0
+
+
+def title(arguments: argparse.Namespace) -> str:
+    """What a stage works on: `train eeg/mfr seed 0`."""
+    given = vars(arguments)
+    of = "/".join(given[name] for name in ("source", "method") if name in given)
+    seed = f"seed {given['seed']}" if "seed" in given else ""
+    return " ".join(filter(None, (given["stage"], of, seed)))
 
 
 def _disk_is_full(error: OSError | SafetensorError) -> bool:
     if isinstance(error, OSError):
         return error.errno in DISK_FULL
-    # safetensors tells the system's error in words alone.
+    # safetensors has the system's error only in words.
     return any(f"os error {number}" in str(error) for number in DISK_FULL)
 
 
@@ -88,52 +97,3 @@ def job_key(*facts: object) -> str:
     What a job of another key left in scratch is not used.
     """
     return hashlib.sha256(json.dumps([facts, code_in_use()]).encode()).hexdigest()
-
-
-def check_outside(folder: Path, output: Path, parameter: str) -> None:
-    """Raise `UserError` where the folder that a parameter names lies in an output, which is deleted for the new one."""
-    if folder.resolve().is_relative_to(output.resolve()):
-        raise UserError(f"{parameter}: {folder} lies in this stage's output {output}, which is deleted: move it")
-
-
-@contextmanager
-def writing(*outputs: Path) -> Iterator[list[Path]]:
-    """Temporary names to write to, one for each output, moved into place together when the block succeeds.
-
-    A block that fails leaves earlier outputs as they were and nothing half-written. Raises `UserError` where another
-    process is writing the same outputs.
-    """
-    with _lock(outputs[0]):
-        temporary = [output.with_name(f".{output.stem}.part{output.suffix}") for output in outputs]
-        for output, part in zip(outputs, temporary, strict=True):
-            output.parent.mkdir(parents=True, exist_ok=True)
-            _remove(part)
-        try:
-            yield temporary
-            for output, part in zip(outputs, temporary, strict=True):
-                if part.is_dir():
-                    _remove(output)
-                os.replace(part, output)
-        finally:
-            for part in temporary:
-                _remove(part)
-
-
-@contextmanager
-def _lock(output: Path) -> Iterator[None]:
-    name = hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:16]
-    folder = paths.SCRATCH / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{output} is being written by another process: wait until it is done, or stop it") from None
-        yield
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

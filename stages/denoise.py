@@ -9,16 +9,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfr import noise, paths
-from mfr.denoising import Reconstruct, Scores, pca, principal_components, reconstruction, scores, training_moments, wiener
-from mfr.devices import limit_threads, resolve_device
-from mfr.eeg_vectors import read_windows, shape_of
-from mfr.params import Denoise, Execution, Params
-from mfr.sae import Ensemble
-from mfr.sae_file import check_size, read_saes
-from mfr.seeds import numpy_stream
-from mfr.store import Vectors
-from stages.common import call, find_method, stage_parser, writing
+from mfr.compute.devices import limit_threads, resolve_device
+from mfr.compute.seeds import numpy_stream
+from mfr.config.eeg import Denoise, Eeg
+from mfr.config.experiment import Execution, Params
+from mfr.denoising import noise
+from mfr.denoising.denoisers import (
+    Reconstruct,
+    Scores,
+    pca,
+    principal_components,
+    reconstruction,
+    scores,
+    training_moments,
+    wiener,
+)
+from mfr.denoising.windows import read_windows, shape_of
+from mfr.runtime import paths
+from mfr.runtime.files import writing
+from mfr.saes.ensemble import Ensemble
+from mfr.saes.files import check_size, read_saes
+from mfr.vectors.reader import Vectors
+from stages.common import call, find_method, stage_parser
 
 LEVELS_DB = (-5, 0, 5, 10)
 # The linear references are fitted on so many training vectors at most, in blocks from all over the file.
@@ -35,7 +47,7 @@ class Files:
     heldout: Path
 
 
-def run(files: Files, settings: Denoise, output: Path, execution: Execution) -> None:
+def run(files: Files, settings: Denoise, output: Path, execution: Execution) -> pd.DataFrame:
     """Write a table of how well each noise at each strength is taken away, a row a denoiser.
 
     Denoisers are `nothing`, `wiener`, and for each k the `sae` and `pca` with as many components.
@@ -45,7 +57,9 @@ def run(files: Files, settings: Denoise, output: Path, execution: Execution) -> 
     with writing(output) as [part], Vectors(files.train) as train, Vectors(files.heldout) as heldout:
         check_size(heldout, saes, files.saes)
         columns = ["noise", "snr_db", "denoiser", "k", *Scores._fields]
-        pd.DataFrame(_rows(saes, train, heldout, settings), columns=columns).to_csv(part, index=False, float_format="%.6g")
+        table = pd.DataFrame(_rows(saes, train, heldout, settings), columns=columns)
+        table.to_csv(part, index=False, float_format="%.6g")
+    return table
 
 
 def _rows(saes: Ensemble, train: Vectors, heldout: Vectors, settings: Denoise) -> Iterator[tuple[str | int | float, ...]]:
@@ -81,16 +95,19 @@ def _training_blocks(train: Vectors) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield train.read(rows.start, rows.stop).numpy(), read_windows(train, rows).clean
 
 
-def _stage(arguments: argparse.Namespace, params: Params) -> None:
+def _stage(arguments: argparse.Namespace, params: Params) -> str:
     method, seed = arguments.method, arguments.seed
-    find_method(params.eeg, method)
+    section = params.section(Eeg)
+    find_method(section, method)
     files = Files(
         paths.saes("eeg", method, seed),
         paths.saes_card("eeg", method, seed),
         paths.vectors("eeg", "train"),
         paths.vectors("eeg", "heldout"),
     )
-    run(files, params.eeg.denoise, paths.denoising(method, seed), params.execution)
+    table = run(files, section.denoise, paths.denoising(method, seed), params.execution)
+    gain = table.loc[table["denoiser"] == "sae", "snr_gain_db"]
+    return f"gain {gain.min():.1f} to {gain.max():.1f} dB"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,19 +13,21 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
-from mfr import paths
-from mfr.activations import Blocks, Capture, Float16OverflowError
-from mfr.devices import limit_threads, resolve_device
-from mfr.errors import UserError
-from mfr.interruption import Interrupted, Interruption
-from mfr.language_model import ModelManifest, activation_size, load, load_tokenizer, model_manifest
-from mfr.params import DumpActivations, Execution, Params, Text
-from mfr.parts import Parts
-from mfr.progress import Ticker
-from mfr.store import VectorWriter
-from mfr.text import Split, TextManifest, documents, pin
-from mfr.tokens import is_kept, left_out_tokens, tokenise
-from stages.common import call, job_key, stage_parser, writing
+from mfr.compute.devices import limit_threads, resolve_device
+from mfr.config.experiment import Execution, Params
+from mfr.config.language_model import DumpActivations, LanguageModel, Text
+from mfr.runtime import paths
+from mfr.runtime.errors import UserError
+from mfr.runtime.files import writing
+from mfr.runtime.interruption import Interrupted, Interruption
+from mfr.runtime.progress import Ticker
+from mfr.runtime.resume import Parts
+from mfr.sources.language_model.activations import Blocks, Capture, Float16OverflowError
+from mfr.sources.language_model.model import ModelManifest, activation_size, load, load_tokenizer, model_manifest
+from mfr.sources.language_model.text import Split, TextManifest, documents, pin
+from mfr.sources.language_model.tokens import is_kept, left_out_tokens, tokenise
+from mfr.vectors.writer import VectorWriter
+from stages.common import call, job_key, stage_parser
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 OVERFLOW = "overflow"
@@ -110,7 +112,7 @@ def captured(job: Job, parts: Parts, execution: Execution) -> tuple[str, dict[Sp
             return job.dump.dtype, _captured(job, parts, execution, job.dump.dtype)
         except Float16OverflowError:
             print("dump_activations: a value overflows float16: starting anew with float32", file=sys.stderr)
-            parts.put(OVERFLOW, {})
+            parts.put(OVERFLOW, b"")
     return "float32", _captured(job, parts, execution, "float32")
 
 
@@ -152,10 +154,12 @@ def write_file(path: Path, job: Job, split: Split, dtype: str, blocks: Blocks) -
         writer.attach("tokens", np.array(tokens))
 
 
-def _stage(arguments: argparse.Namespace, params: Params) -> None:
-    section = params.language_model
+def _stage(arguments: argparse.Namespace, params: Params) -> str:
+    section = params.section(LanguageModel)
     train, heldout = (paths.vectors("language_model", split) for split in ("train", "heldout"))
-    run(paths.MODEL, section.text, section.dump_activations, params.execution, train, heldout)
+    dump = section.dump_activations
+    run(paths.MODEL, section.text, dump, params.execution, train, heldout)
+    return f"vectors: {dump.train_tokens} train, {dump.heldout_tokens} heldout"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,14 +4,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from mfr import paths
-from mfr.devices import limit_threads
-from mfr.interruption import deferred
-from mfr.params import GenerateSynthetic, Params
-from mfr.seeds import stream_seed
-from mfr.store import VectorWriter
-from mfr.synthetic import active_features, codes, true_features
-from stages.common import call, stage_parser, writing
+from mfr.compute.devices import limit_threads
+from mfr.compute.seeds import stream_seed
+from mfr.config.experiment import Params
+from mfr.config.synthetic import GenerateSynthetic, Synthetic
+from mfr.runtime import paths
+from mfr.runtime.files import writing
+from mfr.runtime.interruption import deferred
+from mfr.sources.synthetic.generator import active_features, codes, true_features
+from mfr.vectors.writer import VectorWriter
+from stages.common import call, stage_parser
 
 ROWS_AT_ONCE = 50_000
 
@@ -38,10 +40,12 @@ def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
                     check()
 
 
-def _stage(_: argparse.Namespace, params: Params) -> None:
+def _stage(_: argparse.Namespace, params: Params) -> str:
     limit_threads(params.execution.threads)
-    settings = params.synthetic.generate_synthetic
+    settings = params.section(Synthetic).generate_synthetic
     run(settings, paths.vectors("synthetic", "train"), paths.vectors("synthetic", "heldout"))
+    train = "drawn as they are used" if settings.train_rows is None else settings.train_rows
+    return f"vectors: {train} train, {settings.heldout_rows} heldout"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,18 +4,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from mfr import paths
-from mfr.devices import limit_threads, resolve_device
-from mfr.language_model import ModelManifest, pin, weights_sha256
-from mfr.params import Execution, Params, PrepareModel, Text
-from mfr.pinned import MANIFEST
-from mfr.progress import Ticker
-from mfr.small_gpt2 import train_small_gpt2
-from mfr.text import documents
-from stages.common import call, check_outside, stage_parser, writing
+from mfr.compute.devices import limit_threads, resolve_device
+from mfr.config.experiment import Execution, Params
+from mfr.config.language_model import LanguageModel, PrepareModel, Text
+from mfr.runtime import paths
+from mfr.runtime.files import check_outside, writing
+from mfr.runtime.progress import Ticker
+from mfr.sources.language_model.gpt2 import train_small_gpt2
+from mfr.sources.language_model.model import ModelManifest, pin, weights_sha256
+from mfr.sources.language_model.text import documents
+from mfr.sources.manifest import MANIFEST
+from stages.common import call, stage_parser
 
 
-def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -> None:
+def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -> ModelManifest:
     """Write the folder `output`: its manifest and, for `trained_here`, the model.
 
     Raises `UserError` where the named folder is no model, or lies in the output itself.
@@ -32,11 +34,13 @@ def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -
             check_outside(Path(prepare.model).expanduser(), output, "prepare_model.model")
             manifest = pin(prepare.model, prepare.revision)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
 
 
-def _stage(arguments: argparse.Namespace, params: Params) -> None:
-    section = params.language_model
-    run(section.prepare_model, section.text, params.execution, paths.MODEL)
+def _stage(arguments: argparse.Namespace, params: Params) -> str:
+    section = params.section(LanguageModel)
+    manifest = run(section.prepare_model, section.text, params.execution, paths.MODEL)
+    return f"{section.prepare_model.model}, {manifest.revision or (manifest.weights_sha256 or '')[:12]}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,23 +4,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from mfr import paths
-from mfr.eeg_params import PrepareRecordings, Simulated
-from mfr.params import Params
-from mfr.pinned import MANIFEST, pinned
-from mfr.recordings import RecordingManifest, pin, pin_eegbci
-from mfr.simulated_eeg import write_corpus
-from stages.common import call, check_outside, stage_parser, writing
+from mfr.config.eeg import Eeg, PrepareRecordings, Simulated
+from mfr.config.experiment import Params
+from mfr.runtime import paths
+from mfr.runtime.files import check_outside, writing
+from mfr.sources.eeg.recordings import RecordingManifest, pin, pin_eegbci
+from mfr.sources.eeg.simulation import write_corpus
+from mfr.sources.manifest import MANIFEST, pinned
+from stages.common import call, stage_parser
 
 
-def run(parameters: PrepareRecordings, output: Path) -> None:
+def run(parameters: PrepareRecordings, output: Path) -> RecordingManifest:
     """Write the folder `output` with its manifest, and with the recordings where they are simulated.
 
     Raises `UserError` where the named folder is missing, empty, or the output itself.
     """
     with writing(output) as [folder]:
         folder.mkdir()
-        if parameters.recordings == "simulated" and parameters.simulated:
+        if parameters.recordings == "simulated":
             manifest = _simulate(parameters.simulated, folder)
         elif parameters.recordings == "eegbci":
             manifest = pin_eegbci(parameters.eegbci)
@@ -29,6 +30,7 @@ def run(parameters: PrepareRecordings, output: Path) -> None:
             check_outside(root, output, "prepare_recordings.recordings")
             manifest = pin(root)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+    return manifest
 
 
 def _simulate(simulated: Simulated, folder: Path) -> RecordingManifest:
@@ -37,8 +39,9 @@ def _simulate(simulated: Simulated, folder: Path) -> RecordingManifest:
     return RecordingManifest(root=".", files=pinned(folder, [folder / path for path in written], with_time=False))
 
 
-def _stage(arguments: argparse.Namespace, params: Params) -> None:
-    run(params.eeg.prepare_recordings, paths.RECORDINGS)
+def _stage(arguments: argparse.Namespace, params: Params) -> str:
+    manifest = run(params.section(Eeg).prepare_recordings, paths.RECORDINGS)
+    return f"{len(manifest.files)} recordings"
 
 
 def main(argv: list[str] | None = None) -> int:

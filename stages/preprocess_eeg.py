@@ -11,23 +11,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfr import paths
-from mfr.eeg import window_samples
-from mfr.eeg_params import PreprocessEeg
-from mfr.errors import UnusableError, UserError
-from mfr.montage import TCP19, Montage, common, electrode, known_electrodes, named
-from mfr.params import Execution, Params
-from mfr.parts import Parts
-from mfr.preprocessing import Job, columns, convert, outcome_of, sha256_of
-from mfr.processes import in_processes
-from mfr.progress import Ticker
-from mfr.quality import REASONS
-from mfr.reading import Contents, find, read_contents
-from mfr.recordings import recording_manifest
-from mfr.split import SPLITS, Split, by_subject, by_time
-from mfr.store import VectorWriter
-from mfr.subjects import is_by_file, subject_of
-from stages.common import call, job_key, stage_parser, writing
+from mfr.config.eeg import Eeg, PreprocessEeg
+from mfr.config.experiment import Execution, Params
+from mfr.runtime import paths
+from mfr.runtime.errors import UnusableError, UserError
+from mfr.runtime.files import writing
+from mfr.runtime.progress import Ticker
+from mfr.runtime.resume import Parts
+from mfr.sources.eeg.artefacts import REASONS
+from mfr.sources.eeg.electrodes import TCP19, electrode, known_electrodes
+from mfr.sources.eeg.formats import Contents, find, read_contents
+from mfr.sources.eeg.montage import Montage, common, named
+from mfr.sources.eeg.preprocessing import Job, columns, convert, outcome_of, sha256_of
+from mfr.sources.eeg.recordings import recording_manifest
+from mfr.sources.eeg.signals import window_samples
+from mfr.sources.eeg.split import SPLITS, Split, by_subject, by_time
+from mfr.sources.eeg.subjects import is_by_file, subject_of
+from mfr.sources.eeg.workers import in_processes
+from mfr.vectors.writer import VectorWriter
+from stages.common import call, job_key, stage_parser
 
 
 @dataclass
@@ -58,7 +60,7 @@ def run(
     table: Path,
     scratch: Path,
     execution: Execution,
-) -> None:
+) -> str:
     """Turn the files that `recordings`/manifest.json lists into vectors, and tell in `table` what became of each.
 
     What the files hold is read first, to know the electrodes and the subjects that have a usable file. Then the files are
@@ -93,7 +95,7 @@ def run(
     parts.delete()
     used = sum(row.status == "used" for row in rows)
     found = ", ".join(f"{writer.rows} {side}" for side, writer in writers.items())
-    print(f"preprocess_eeg: {used} of {len(rows)} files used; vectors: {found}", file=sys.stderr)
+    return f"{used} of {len(rows)} files used; vectors: {found}"
 
 
 def _survey(root: Path, rows: list[Row], parameters: PreprocessEeg) -> tuple[Montage, dict[int, Job]]:
@@ -227,10 +229,10 @@ def _subjects(rows: list[Row]) -> list[str]:
     return sorted({row.subject for row in rows if row.subject})
 
 
-def _stage(arguments: argparse.Namespace, params: Params) -> None:
+def _stage(arguments: argparse.Namespace, params: Params) -> str:
     outputs = {split: paths.vectors("eeg", split) for split in SPLITS}
     scratch = paths.parts("preprocess_eeg")
-    run(params.eeg.preprocess_eeg, paths.RECORDINGS, outputs, paths.RECORDINGS_TABLE, scratch, params.execution)
+    return run(params.section(Eeg).preprocess_eeg, paths.RECORDINGS, outputs, paths.RECORDINGS_TABLE, scratch, params.execution)
 
 
 def main(argv: list[str] | None = None) -> int:

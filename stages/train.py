@@ -10,13 +10,15 @@ from pathlib import Path
 import pandas as pd
 from safetensors.torch import save
 
-from mfr import paths
-from mfr.devices import allow_tf32, limit_threads, resolve_device
-from mfr.method import Method, Train
-from mfr.params import Execution, Params
-from mfr.store import Vectors
-from mfr.training import Saving, Trainer
-from stages.common import call, find_method, job_key, stage_parser, writing
+from mfr.compute.devices import allow_tf32, limit_threads, resolve_device
+from mfr.config.experiment import Execution, Params
+from mfr.config.training import Method, Train
+from mfr.runtime import paths
+from mfr.runtime.files import writing
+from mfr.training.curves import CurveRow
+from mfr.training.trainer import Saving, Trainer
+from mfr.vectors.reader import Vectors
+from stages.common import call, find_method, job_key, stage_parser
 
 
 @dataclass
@@ -29,8 +31,8 @@ class Outputs:
     checkpoint: Path
 
 
-def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs, execution: Execution) -> None:
-    """Train on the vectors of `data`; a run that was cut off goes on from its last checkpoint."""
+def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs, execution: Execution) -> list[CurveRow]:
+    """Train on the vectors of `data`, from the last checkpoint of a run that was cut off; its learning curves."""
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     limit_threads(execution.threads)
     allow_tf32(settings.precision == "tf32")
@@ -52,9 +54,10 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
         )
         pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)
     outputs.checkpoint.unlink(missing_ok=True)
+    return trainer.progress.curves
 
 
-def _stage(arguments: argparse.Namespace, params: Params) -> None:
+def _stage(arguments: argparse.Namespace, params: Params) -> str:
     source, method, seed = arguments.source, arguments.method, arguments.seed
     section = params.source(source)
     outputs = Outputs(
@@ -63,7 +66,9 @@ def _stage(arguments: argparse.Namespace, params: Params) -> None:
         paths.curves(source, method, seed),
         paths.checkpoint(source, method, seed),
     )
-    run(paths.vectors(source, "train"), section.train, find_method(section, method), seed, outputs, params.execution)
+    curves = run(paths.vectors(source, "train"), section.train, find_method(section, method), seed, outputs, params.execution)
+    last = [row.mse for row in curves if row.step == curves[-1].step]
+    return f"mse {sum(last) / len(last):.3g}"
 
 
 def main(argv: list[str] | None = None) -> int:

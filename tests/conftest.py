@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfr.store import VectorWriter
+from mfr.vectors.writer import VectorWriter
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 torch.set_num_threads(1)

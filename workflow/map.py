@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from mfr import figures, paths
-from mfr.comparison import LOWER_IS_BETTER, reference
-from mfr.errors import UserError
-from mfr.method import Method
-from mfr.params_file import load
-from stages.common import writing
-from stages.runs import write_table
+from mfr.comparison.figures.synthetic import heat_maps
+from mfr.comparison.summary import LOWER_IS_BETTER, reference
+from mfr.comparison.tables import write_table
+from mfr.config.load import load
+from mfr.config.synthetic import Synthetic
+from mfr.config.training import Method
+from mfr.runtime import paths
+from mfr.runtime.errors import UserError
+from mfr.runtime.files import writing
 
 METRICS = {"truth_recovered": "true features recovered, points", "mse": "mean squared error, %"}
 TO_PERCENT = {"difference": 100, "percent": 1}
@@ -28,7 +30,7 @@ def alpha_by_rate(
     summary: pd.DataFrame, methods: Mapping[str, Method], versus: Mapping[str, str], usual_rate: float
 ) -> pd.DataFrame:
     """The change of each method with a penalty of fixed α against its `versus`, in points or percent: columns metric, alpha,
-    learning_rate, change, change_low, change_high and seeds, from a summary of `mfr.comparison`.
+    learning_rate, change, change_low, change_high and seeds, from a summary of `mfr.comparison.summary`.
 
     Raises UserError where two methods share a place, or one is compared with a method of another learning rate.
     """
@@ -68,16 +70,16 @@ def main(argv: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     argparse.ArgumentParser(prog="python -m workflow.map", description=__doc__).parse_args(argv)
     try:
-        section = load(Path("params.yaml")).synthetic
+        section = load(Path("params.yaml")).section(Synthetic)
         summary = paths.result("synthetic", "summary.csv")
         if not summary.is_file():
             raise UserError(f"{summary}: no such file: run `snakemake synthetic --cores 4 --resources gpu=1` first")
         table = alpha_by_rate(pd.read_csv(summary), section.methods, section.compare.versus, section.train.learning_rate)
         if table["alpha"].nunique() < 2 or table["learning_rate"].nunique() < 2:
             raise UserError("params.yaml: a map takes methods with penalties of several numbers for alpha and learning_rate")
-        with writing(paths.result("synthetic", "map.csv"), paths.result("synthetic", "map.png")) as [table_part, figure_part]:
+        with writing(paths.result("map", "map.csv"), paths.result("map", "map.png")) as [table_part, figure_part]:
             write_table(table, table_part)
-            figures.heat_maps(table, METRICS, LOWER_IS_BETTER).savefig(figure_part)
+            heat_maps(table, METRICS, LOWER_IS_BETTER).savefig(figure_part)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

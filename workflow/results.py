@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from mfr import paths
-from mfr.params import SOURCES
+from mfr.config.experiment import SOURCES
+from mfr.runtime import paths
 
 SHOWN = ("mse", "fvu", "dead", "truth_recovered", "loss_recovered")
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mfr.params import Params
+from mfr.config.experiment import Params
 
 SCHEMA = Path("workflow/schemas/params.schema.json")
 DOCUMENT = Path("docs/configuration.md")

@@ -16,7 +16,7 @@ import yaml
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
 
-from mfr.params import SOURCES
+from mfr.config.experiment import SOURCES
 
 
 def main(argv: list[str] | None = None) -> int:

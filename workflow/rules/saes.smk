@@ -1,10 +1,10 @@
-# Training, evaluation, export and the description of latents are the same for every source.
+# From training to results: the same for every source.
 
 
 rule train:
     input:
         vectors=paths.vectors("{source}", "train"),
-        code=code_of("stages.train"),
+        code=lambda wildcards: code_of("train", wildcards.source),
     output:
         saes=paths.saes("{source}", "{method}", "{seed}"),
         card=paths.saes_card("{source}", "{method}", "{seed}"),
@@ -34,13 +34,11 @@ rule evaluate:
         saes=rules.train.output.saes,
         card=rules.train.output.card,
         vectors=paths.vectors("{source}", "heldout"),
-        model=lambda wildcards: (
-            [paths.MODEL] if wildcards.source == "language_model" else []
-        ),
-        code=code_of("stages.evaluate"),
+        prepared=lambda wildcards: source(wildcards.source).read_by_evaluate,
+        code=lambda wildcards: code_of("evaluate", wildcards.source),
     output:
         evaluation=paths.evaluation("{source}", "{method}", "{seed}"),
-        features=paths.features("{source}", "{method}", "{seed}"),
+        latents=paths.features("{source}", "{method}", "{seed}"),
     log:
         "logs/{source}/{method}/{seed}/evaluate.log",
     benchmark:
@@ -52,11 +50,7 @@ rule evaluate:
         gpu=1,
         mem_mb=4000,
     params:
-        declared=lambda wildcards: (
-            declared(config, f"{wildcards.source}.evaluate")
-            if "evaluate" in config[wildcards.source]
-            else {}
-        ),
+        declared=lambda wildcards: declared(config, f"{wildcards.source}.evaluate"),
     shell:
         "python -m stages.evaluate --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
 
@@ -66,7 +60,7 @@ rule export:
         saes=rules.train.output.saes,
         card=rules.train.output.card,
         vectors=paths.vectors("{source}", "heldout"),
-        code=code_of("stages.export"),
+        code=lambda wildcards: code_of("export", wildcards.source),
     output:
         folder=directory(paths.export("{source}", "{method}", "{seed}")),
     log:
@@ -89,12 +83,10 @@ rule describe:
     input:
         unpack(lambda wildcards: runs_of(wildcards.source, config)),
         vectors=paths.vectors("{source}", "heldout"),
-        model=lambda wildcards: (
-            [paths.MODEL] if wildcards.source == "language_model" else []
-        ),
-        code=code_of("stages.describe"),
+        prepared=lambda wildcards: source(wildcards.source).read_by_evaluate,
+        code=lambda wildcards: code_of("describe", wildcards.source),
     output:
-        features=directory(paths.descriptions("{source}")),
+        latents=directory(paths.descriptions("{source}")),
     log:
         "logs/{source}/describe.log",
     benchmark:
@@ -111,3 +103,39 @@ rule describe:
         ),
     shell:
         "python -m stages.describe --source {wildcards.source} > {log} 2>&1"
+
+
+rule compare:
+    input:
+        unpack(lambda wildcards: runs_of(wildcards.source, config)),
+        vectors=paths.vectors("{source}", "heldout"),
+        prepared=lambda wildcards: source(wildcards.source).read_by_compare,
+        code=lambda wildcards: code_of("compare", wildcards.source),
+    output:
+        metrics=paths.metrics("{source}"),
+        results=report(
+            directory(paths.results("{source}")),
+            patterns=["{figure}.png"],
+            caption="../report/figure.rst",
+            category="{source}",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        "logs/{source}/compare.log",
+    benchmark:
+        "logs/{source}/compare.tsv"
+    conda:
+        "../envs/mfr.yaml"
+    threads: experiment.execution.threads
+    resources:
+        mem_mb=4000,
+    params:
+        declared=lambda wildcards: declared(
+            config,
+            "seeds",
+            f"{wildcards.source}.methods",
+            f"{wildcards.source}.evaluate",
+            f"{wildcards.source}.compare",
+        ),
+    shell:
+        "python -m stages.compare --source {wildcards.source} > {log} 2>&1"

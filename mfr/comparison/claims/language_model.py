@@ -1,0 +1,60 @@
+"""Which of the paper's claims about language models hold (section 4.1), by intervals over seeds, as `mfr.comparison.claims.synthetic` has them."""
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from mfr.comparison.claims.common import Row, claims_table
+from mfr.comparison.intervals import student, verdict
+from mfr.comparison.summary import reference
+from mfr.config.training import Method
+
+LOSS = {"mean": "-5.66 %", "smallest": "-21.21 %", "largest": "+7.89 %"}
+CROSS_ENTROPY_MEAN, CROSS_ENTROPY_OF_A_K = "-5.45 %", "-8.58 to -3.51 %"
+
+
+def claims_language_model(values: pd.DataFrame, methods: Mapping[str, Method], versus: Mapping[str, str]) -> pd.DataFrame:
+    """Columns claim, paper, ours, low, high, n and verdict, from the long table of `mfr.comparison.summary`.
+
+    Changes are of a method's loss against that of its `versus`, or else the baseline's, in percent; a verdict is about their
+    sign, whatever their size, which depends on the model. Claims are asked of all methods with a penalty, the paper's and
+    others.
+    """
+    rows: list[Row] = []
+    for name, method in methods.items():
+        if method.penalty:
+            other = reference(name, versus)
+            rows += [*_of_loss(values, name, other), *_of_cross_entropy(values, name, other)]
+    return claims_table(rows)
+
+
+def _of_loss(values: pd.DataFrame, name: str, versus: str) -> Iterator[Row]:
+    changes = _changes(values, (name, versus), "mse")
+    for where, change, falls in (
+        ("mean over k", changes.mean(axis=1), True),
+        (f"smallest k = {changes.columns[0]}", changes.iloc[:, 0], True),
+        (f"largest k = {changes.columns[-1]}", changes.iloc[:, -1], False),
+    ):
+        found = student(change.tolist())
+        bounds = {"most": 0.0} if falls else {"least": 0.0}
+        claim = f"{name}: reconstruction loss {'lower' if falls else 'higher'} than {versus}'s, {where}"
+        yield claim, LOSS[where.split()[0]], found, verdict(found, **bounds)
+
+
+def _of_cross_entropy(values: pd.DataFrame, name: str, versus: str) -> Iterator[Row]:
+    changes = _changes(values, (name, versus), "cross_entropy")
+    of_all = ("mean over k", CROSS_ENTROPY_MEAN, changes.mean(axis=1))
+    # Of each k by itself: the best and the worst of several would differ from 0 by their choice alone.
+    for where, paper, change in (of_all, *((f"k = {k}", CROSS_ENTROPY_OF_A_K, changes[k]) for k in changes)):
+        found = student(change.tolist())
+        yield f"{name}: cross-entropy with the SAE lower than {versus}'s, {where}", paper, found, verdict(found, most=0)
+
+
+def _changes(values: pd.DataFrame, methods: tuple[str, str], metric: str) -> pd.DataFrame:
+    """Of the first method against the second, in percent: a row a seed, and a column each k, rising."""
+    name, versus = methods
+    here = values[(values["metric"] == metric) & values["group"].str.fullmatch(r"k\d+")]
+    table = here.assign(k=here["group"].str.removeprefix("k").astype(int)).pivot(
+        index=["method", "seed"], columns="k", values="value"
+    )
+    return 100 * (table.loc[name] / table.loc[versus] - 1)

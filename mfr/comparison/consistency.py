@@ -1,0 +1,86 @@
+"""Whether features come back: similarity of SAEs within an ensemble, and between ensembles of different seeds.
+
+SAEs of one ensemble see the same batches; where a penalty pulls them together, or transplants copy from one to another, that
+they agree is no evidence. SAEs of different seeds differ in first weights and in the training vectors or their order, and
+nothing acts between them, whatever the method.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations, permutations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mfr.compute.threads import each
+from mfr.saes.ensemble import Ensemble
+from mfr.saes.similarity import cosines, hungarian
+
+MATCHED_AT = 0.7
+BETWEEN_COLUMNS = {"seed": int, "sae": int, "latent": int, "other": int, "between": float}
+MEASURES = ["pw_mcc", "matched_70", "pw_mcc_live", "matched_70_live"]
+WITH_SPREADS = [name for measure in MEASURES for name in (measure, f"{measure}_sd")]
+
+
+class Pair(NamedTuple):
+    """Two SAEs to compare, `within` an ensemble or `between` seeds, by place: of one k, or 0 where it differs."""
+
+    kind: str
+    k: int
+    first: tuple[int, int]
+    second: tuple[int, int]
+
+
+def consistency(ensembles: Sequence[Ensemble], live: Sequence[torch.Tensor]) -> pd.DataFrame:
+    """Of one method's ensembles, one a seed: columns kind, k, each of `MEASURES` with its spread, and pairs.
+
+    pw_mcc is the mean cosine of one-to-one pairs of features (arXiv 2505.20254), matched_70 the share of these above .7; both
+    are means over pairs of SAEs, `…_sd` their standard deviations. `live` (n, h) tells which latents of each ensemble are ever
+    active: dead ones, which nothing holds in place, may gather and so agree. Between seeds, SAEs of the same place and k are
+    compared.
+    """
+
+    def measure(pair: Pair) -> tuple[float, ...]:
+        (one, i), (other, j) = pair.first, pair.second
+        similarity = cosines(ensembles[one].W[i], ensembles[other].W[j])
+        return *_one_to_one(similarity), *_one_to_one(similarity[live[one][i]][:, live[other][j]])
+
+    pairs = [*_within(ensembles), *_between(ensembles)]
+    rows = [(pair.kind, pair.k, *found) for pair, found in zip(pairs, each(measure, pairs), strict=True)]
+    grouped = pd.DataFrame(rows, columns=["kind", "k", *MEASURES]).groupby(["kind", "k"], sort=False)
+    means, spreads = grouped[MEASURES].mean(), grouped[MEASURES].std().add_suffix("_sd")
+    return means.join(spreads)[WITH_SPREADS].assign(pairs=grouped.size()).reset_index()
+
+
+def _within(ensembles: Sequence[Ensemble]) -> list[Pair]:
+    return [
+        Pair("within", saes.k[i] if saes.k[i] == saes.k[j] else 0, (one, i), (one, j))
+        for one, saes in enumerate(ensembles)
+        for i, j in combinations(range(len(saes.k)), 2)
+    ]
+
+
+def _between(ensembles: Sequence[Ensemble]) -> list[Pair]:
+    seeds = combinations(range(len(ensembles)), 2)
+    return [Pair("between", k, (one, i), (other, i)) for one, other in seeds for i, k in enumerate(ensembles[one].k)]
+
+
+def _one_to_one(similarity: torch.Tensor) -> tuple[float, float]:
+    paired = similarity[hungarian(similarity)]
+    return paired.mean().item(), (paired > MATCHED_AT).float().mean().item()
+
+
+def between_seeds(ensembles: Mapping[int, Ensemble]) -> pd.DataFrame:
+    """Of one method's ensembles by seed: columns seed, sae, latent, other and between, a row a latent and other seed.
+
+    `between` is the latent's largest cosine with the SAE of its place in that seed's ensemble. One seed has no rows.
+    """
+    rows = [
+        pd.DataFrame({"seed": seed, "sae": i, "latent": np.arange(len(W)), "other": other, "between": nearest.numpy()})
+        for seed, other in permutations(ensembles, 2)
+        for i, W in enumerate(ensembles[seed].W)
+        for nearest in [cosines(W, ensembles[other].W[i]).amax(dim=1)]
+    ]
+    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(BETWEEN_COLUMNS))
+    return table.astype(BETWEEN_COLUMNS)

@@ -1,0 +1,87 @@
+"""What only EEG reports: table 3, the claims, denoising, and figures of signals and features."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch.nn.functional import normalize
+
+from mfr.comparison.claims.eeg import claims_eeg
+from mfr.comparison.figures import eeg as eeg_figures
+from mfr.comparison.report import Figures
+from mfr.comparison.runs import Run, Runs
+from mfr.comparison.tables import decoder_distances, denoising_table, table3, write_table
+from mfr.compute.seeds import numpy_stream
+from mfr.denoising import noise
+from mfr.denoising.denoisers import reconstruction
+from mfr.denoising.windows import read_windows, rows_in_turn, shape_of
+from mfr.runtime import paths
+from mfr.vectors.reader import Vectors
+
+TRACE_WINDOWS, SPECTRUM_WINDOWS, DRAWN_NOISE_DB = 8, 200, 0
+SHOWN_FEATURES, SHOWN_METHODS = 5, 2
+
+
+def write(runs: Runs, folder: Path) -> None:
+    """Write table 3, the claims, denoising, and figures of signals and features."""
+    distances = decoder_distances(runs.evaluations)
+    write_table(table3(runs.summary, distances), folder / "table3.csv", digits=4)
+    write_table(claims_eeg(runs.values, distances, runs.section.methods), folder / "claims.csv")
+    eeg_figures.decoder_distances(distances, runs.runs[0].read().W.shape[1]).savefig(folder / "decoder_distances.png")
+    denoising = _denoising(runs)
+    write_table(denoising, folder / "denoising.csv", digits=4)
+    eeg_figures.denoising(denoising).savefig(folder / "denoising.png")
+    with Vectors(paths.vectors(runs.source, "heldout")) as heldout:
+        _draw_signals(folder, runs.runs[0], heldout)
+        _draw_features(folder, runs.runs, heldout)
+    shutil.copyfile(paths.RECORDINGS_TABLE, folder / "recordings.csv")
+
+
+def figures(runs: Runs) -> Figures:
+    """How many recordings were used and skipped, and each method's gain in dB, a mean over noises, strengths and k."""
+    status = pd.read_csv(paths.RECORDINGS_TABLE)["status"]
+    gains = _denoising(runs).groupby("denoiser")["snr_gain_db"].mean()
+    by_method = {method: {"gain_db": float(gains[method])} for method in runs.methods}
+    return {
+        "recordings_used": int((status == "used").sum()),
+        "recordings_skipped": int((status == "skipped").sum()),
+        **by_method,
+    }
+
+
+def _denoising(runs: Runs) -> pd.DataFrame:
+    return denoising_table(runs.labelled(lambda _, method, seed: paths.denoising(method, seed)))
+
+
+def _draw_signals(folder: Path, run: Run, heldout: Vectors) -> None:
+    """One run's reconstructions of a stretch of the first held-out recording, and of the same with white noise."""
+    saes, shape = run.read(), shape_of(heldout)
+    most = int(np.argmax(saes.k))
+    rows = rows_in_turn(heldout, shape, SPECTRUM_WINDOWS)
+    windows, start_s = read_windows(heldout, rows), heldout.column("start_s", rows)
+    noisy = noise.add(windows.clean, noise.draw("white", len(rows), shape, numpy_stream("drawn_noise")), DRAWN_NOISE_DB)
+    signals = {
+        f"with white noise at {DRAWN_NOISE_DB} dB": noisy,
+        "input": windows.clean,
+        f"reconstruction ({run.method}, k = {saes.k[most]})": windows.denoised(windows.clean, reconstruction(saes, most)),
+        "reconstruction from noise": windows.denoised(noisy, reconstruction(saes, most)),
+    }
+    shown = {label: signal[:TRACE_WINDOWS] for label, signal in signals.items()}
+    eeg_figures.traces(shown, start_s[:TRACE_WINDOWS], shape.channels, shape.rate_hz).savefig(folder / "traces.png")
+    by_k = {f"k = {k}": windows.denoised(windows.clean, reconstruction(saes, i)) for i, k in enumerate(saes.k)}
+    eeg_figures.spectra({"input": windows.clean} | by_k, shape.rate_hz).savefig(folder / "spectra.png")
+
+
+def _draw_features(folder: Path, runs: list[Run], heldout: Vectors) -> None:
+    """The most used features of the first seed of the first methods, each in its SAE with the most active latents."""
+    shape = shape_of(heldout)
+    features = {}
+    for run in [run for run in runs if run.seed == runs[0].seed][:SHOWN_METHODS]:
+        saes, table = run.read(), pd.read_csv(run.path(paths.features))
+        most = int(np.argmax(saes.k))
+        for latent in table[table["sae"] == most].nlargest(SHOWN_FEATURES, "frequency").itertuples():
+            feature = normalize(saes.W[most, latent.latent], dim=0).view(len(shape.channels), shape.samples).numpy()
+            features[f"{run.method} {latent.latent}\nin {latent.frequency:.0%} of windows"] = feature
+    eeg_figures.patterns(features, shape.channels, shape.rate_hz).savefig(folder / "patterns.png")
+    eeg_figures.scalps(features, shape.channels).savefig(folder / "scalps.png")

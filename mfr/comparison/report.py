@@ -1,0 +1,80 @@
+"""What compare writes of every source, and where it finds what only one source reports.
+
+A module `mfr.comparison.NAME` may add to the source NAME: `write(runs, folder)` writes tables and figures to the folder of its
+results, and `figures(runs)` returns the few numbers that its metrics have beside every method's loss.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol, cast
+
+from mfr.comparison.figures import common
+from mfr.comparison.runs import Runs
+from mfr.comparison.summary import contests, mean_curves, over_k
+from mfr.comparison.tables import write_table
+from mfr.config.training import Method
+from mfr.runtime.provenance import provenance
+
+Figures = dict[str, float | dict[str, float]]
+
+
+class Own(Protocol):
+    """What only one source reports."""
+
+    def write(self, runs: Runs, folder: Path) -> None:
+        """Write its tables and figures."""
+
+    def figures(self, runs: Runs) -> Figures:
+        """Numbers for its metrics: by method, or of the source itself."""
+
+
+def own(source: str) -> Own | None:
+    """What only this source reports, if anything."""
+    name = f"{__package__}.{source}"
+    return cast(Own, import_module(name)) if find_spec(name) else None
+
+
+def write_results(runs: Runs, folder: Path) -> None:
+    """Fill the folder of one source's results."""
+    write_table(runs.summary, folder / "summary.csv")
+    write_table(runs.values, folder / "values.csv")
+    write_table(contests(runs.values, rivals(runs.section.methods)), folder / "contests.csv")
+    write_table(runs.consistency, folder / "consistency.csv")
+    write_table(mean_curves(runs.curves), folder / "learning_curves.csv")
+    common.learning_curves(runs.curves).savefig(folder / "learning_curves.png")
+    common.bars(runs.summary, "mse", "mean squared error (held out)").savefig(folder / "reconstruction.png")
+    common.densities(runs.latents).savefig(folder / "density.png")
+    if found := own(runs.source):
+        found.write(runs, folder)
+    origin = asdict(provenance()) | {"seeds": sorted({run.seed for run in runs.runs}), "section": runs.section.model_dump()}
+    (folder / "origin.json").write_text(json.dumps(origin, indent=2) + "\n")
+
+
+def headline(runs: Runs) -> dict[str, Figures]:
+    """About ten numbers under the source's name: each method's loss, a mean over k and seeds, and what the source adds."""
+    found = own(runs.source)
+    added = found.figures(runs) if found else {}
+    losses = over_k(runs.summary, "mse")
+    figures: Figures = {name: values for name, values in added.items() if name not in losses}
+    for method, loss in losses.items():
+        figures[method] = {"mse": loss, **cast(dict[str, float], added.get(method, {}))}
+    return {runs.source: cast(Figures, _rounded(figures))}
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def rivals(methods: Mapping[str, Method]) -> list[str]:
+    """What the paper's methods and transplants have to beat: the baseline, AuxK, and these with more steps or another rate."""
+    return [
+        name
+        for name, method in methods.items()
+        if not (method.penalty or method.reinitialise or method.transplant) and method.noise_db is None
+    ]

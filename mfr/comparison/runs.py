@@ -1,0 +1,102 @@
+"""The runs of one source side by side, as compare reads them from the files that their stages left."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from mfr.comparison.consistency import between_seeds, consistency
+from mfr.comparison.summary import long_table, summarise
+from mfr.config.source import SourceSection
+from mfr.evaluation.records import Evaluation
+from mfr.runtime import paths
+from mfr.saes.ensemble import Ensemble
+from mfr.saes.files import read_saes
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained ensemble of a source: a method and a seed."""
+
+    source: str
+    method: str
+    seed: int
+
+    def path(self, place: Callable[[str, str, int], Path]) -> Path:
+        """One of its files, such as `run.path(paths.curves)`."""
+        return place(self.source, self.method, self.seed)
+
+    def read(self) -> Ensemble:
+        """Its SAEs."""
+        return read_saes(self.path(paths.saes), self.path(paths.saes_card))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs of one source, with the tables that describe them, each made when it is asked for."""
+
+    source: str
+    section: SourceSection
+    runs: list[Run]
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """What evaluate recorded of each run."""
+        return [Evaluation.model_validate_json(run.path(paths.evaluation).read_text()) for run in self.runs]
+
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """The long table of `mfr.comparison.summary`: one row per value."""
+        return long_table(self.evaluations)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Means over seeds, and each method's change."""
+        return summarise(self.values, self.section.compare.versus)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """All learning curves."""
+        return self.labelled(paths.curves)
+
+    @cached_property
+    def latents(self) -> pd.DataFrame:
+        """All tables of latents."""
+        return self.labelled(paths.features)
+
+    @cached_property
+    def consistency(self) -> pd.DataFrame:
+        """Similarity of SAEs within ensembles and between seeds, with a column `method`."""
+        active = {
+            key: torch.from_numpy(own.to_numpy() > 0) for key, own in self.latents.groupby(["method", "seed"])["frequency"]
+        }
+        tables = []
+        for method in self.methods:
+            ensembles = self._read(method)
+            live = [active[method, seed].view(saes.b.shape) for seed, saes in ensembles.items()]
+            tables.append(consistency(list(ensembles.values()), live).assign(method=method))
+        table = pd.concat(tables, ignore_index=True)
+        return table[["method", *table.columns.drop("method")]]
+
+    @cached_property
+    def between(self) -> pd.DataFrame:
+        """Similarity of each latent to those of other seeds, with a column `method`."""
+        tables = [between_seeds(self._read(method)).assign(method=method) for method in self.methods]
+        return pd.concat(tables, ignore_index=True)
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods, in order."""
+        return list(dict.fromkeys(run.method for run in self.runs))
+
+    def labelled(self, place: Callable[[str, str, int], Path]) -> pd.DataFrame:
+        """One of the runs' tables, all below each other, with columns `method` and `seed`."""
+        tables = [pd.read_csv(run.path(place)).assign(method=run.method, seed=run.seed) for run in self.runs]
+        return pd.concat(tables, ignore_index=True)
+
+    def _read(self, method: str) -> dict[int, Ensemble]:
+        # One method's weights at a time: those of all would not fit into memory.
+        return {run.seed: run.read() for run in self.runs if run.method == method}

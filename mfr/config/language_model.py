@@ -1,0 +1,124 @@
+"""Parameters of a language model: which one is studied, on what text, and at which hook point."""
+
+from math import ceil
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from mfr.config.base import Positive, PositiveFloat, Section, Seed
+from mfr.config.source import Evaluate, SourceSection
+
+
+class TrainedHere(Section):
+    """The small GPT-2 that is trained when no model is named."""
+
+    layers: Positive = Field(4, description="Transformer blocks.")
+    width: Positive = Field(128, description="Size of the residual stream.")
+    heads: Positive = Field(4, description="Attention heads.")
+    vocabulary: int = Field(4096, ge=512, description="Tokens of the byte-pair encoding.")
+    context: Annotated[int, Field(gt=1)] = Field(128, description="Tokens in a training sequence.")
+    batch: Positive = Field(8, description="Sequences a step.")
+    steps: Positive = Field(description="Steps of training.")
+    learning_rate: PositiveFloat = Field(0.002, description="Peak learning rate of AdamW.")
+    seed: Seed = Field(0, description="Seed of weights and order.")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "TrainedHere":
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width} must be a multiple of heads = {self.heads}")
+        return self
+
+
+class PrepareModel(Section):
+    """The language model whose activations are studied."""
+
+    model: str = Field(
+        "trained_here",
+        description="`trained_here`, a local Hugging Face folder, or a name that transformer-lens boots, such as `gpt2`.",
+    )
+    revision: str | None = Field(None, description="Commit, tag or branch of a model from the hub; no other has one.")
+    trained_here: TrainedHere | None = Field(None, description="Shape and training of the model `trained_here`.")
+
+    @model_validator(mode="after")
+    def _trained_here_is_described(self) -> "PrepareModel":
+        if self.model == "trained_here" and self.trained_here is None:
+            raise ValueError("model is trained_here: the section trained_here must say how (steps, …)")
+        if self.model == "trained_here" and self.revision is not None:
+            raise ValueError(
+                f"revision = {self.revision}, but a model that is trained here has none: leave it out, or name a model"
+            )
+        return self
+
+
+class Text(Section):
+    """The documents that the model reads."""
+
+    text: str = Field(
+        "installed_documentation",
+        description="`installed_documentation` (the documentation strings of installed packages, each module a document); a "
+        "text file (each paragraph a document); a `.jsonl` or `.parquet` file (each row a document); a folder of such files "
+        "(each text file a document); or `hub:NAME`, a data set of the Hugging Face hub (each row a document).",
+    )
+    column: str = Field("text", description="Where rows have their text: in a `.jsonl` or `.parquet` file, or on the hub.")
+    packages: list[str] = Field(
+        ["scipy", "numpy", "pandas", "mne"],
+        description="Packages whose documentation strings are read, their tests left out.",
+    )
+    heldout_share: float = Field(0.1, gt=0, lt=1, description="Share of the documents kept for evaluation.")
+
+
+class DumpActivations(Section):
+    """Which activations are written, and on what text."""
+
+    hook: str = Field("blocks.0.hook_mlp_out", description="Hook point of transformer-lens.")
+    context: Annotated[int, Field(gt=1)] = Field(
+        128, description="Tokens in a sequence, the first of which (BOS) gives no vector."
+    )
+    left_out: Literal["bos", "special_tokens"] = Field(
+        "bos",
+        description="Positions that give no vector: the first of a sequence (`bos`), or also those of all special tokens, such "
+        "as the one between two documents. The evaluation leaves the activations there as they are.",
+    )
+    train_tokens: Positive = Field(description="Vectors for training.")
+    heldout_tokens: Positive = Field(description="Vectors for evaluation.")
+    batch: Positive = Field(32, description="Sequences in a forward pass.")
+    dtype: Literal["float16", "float32"] = Field(
+        "float16", description="Number format of the stored vectors; all are float32 where a value would overflow float16."
+    )
+
+
+class EvaluateLanguageModel(Evaluate):
+    """What is measured in the model itself."""
+
+    sequences: Positive = Field(100, description="Held-out sequences for the cross-entropies.")
+
+
+class LanguageModel(SourceSection):
+    """Activations of a language model."""
+
+    prepare_model: PrepareModel
+    text: Text = Text()
+    dump_activations: DumpActivations
+    evaluate: EvaluateLanguageModel = EvaluateLanguageModel()
+
+    @model_validator(mode="after")
+    def _model_reads_context(self) -> "LanguageModel":
+        prepare, context = self.prepare_model, self.dump_activations.context
+        if prepare.model == "trained_here" and prepare.trained_here and context > prepare.trained_here.context:
+            raise ValueError(
+                f"dump_activations.context = {context} is more than prepare_model.trained_here.context = "
+                f"{prepare.trained_here.context}, all that the model reads: lower the one, or raise the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sequences_are_dumped(self) -> "LanguageModel":
+        # Where special tokens give no vectors either, how many sequences it takes depends on the text.
+        dump, wanted = self.dump_activations, self.evaluate.sequences
+        dumped = ceil(dump.heldout_tokens / (dump.context - 1))
+        if dump.left_out == "bos" and wanted > dumped:
+            raise ValueError(
+                f"evaluate.sequences = {wanted}, but dump_activations.heldout_tokens = {dump.heldout_tokens} with context = "
+                f"{dump.context} take {dumped}: ask for fewer, or for more heldout_tokens"
+            )
+        return self

@@ -1,0 +1,57 @@
+"""One row for each latent of an ensemble: where it is active, what it stands for, and its nearest latents in other SAEs."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mfr.description.activity import activities, activity_table, by_latent
+from mfr.description.contexts import Contexts
+from mfr.saes.ensemble import Ensemble
+from mfr.saes.files import read_dictionary
+from mfr.saes.similarity import cosines
+from mfr.vectors.reader import Vectors
+
+STRONGEST = 10
+
+
+def describe(saes: Ensemble, vectors: Vectors, seeds: Mapping[int, Path], contexts: Contexts) -> pd.DataFrame:
+    """One row per latent of every SAE; `seeds` are the weights of the same method's ensembles of other seeds.
+
+    docs/features.md explains the columns.
+    """
+    hidden = saes.W.shape[1]
+    tables = []
+    for sae, activity in enumerate(activities(vectors, saes, STRONGEST)):
+        table = pd.DataFrame({"sae": sae, "k": saes.k[sae], "latent": np.arange(hidden)})
+        table = table.join(activity_table(activity, vectors.rows))
+        rows, ends = np.concatenate(table["top_rows"].to_numpy()), table["top_rows"].map(len).cumsum()
+        table = table.assign(**{name: by_latent(column, ends) for name, column in contexts.of_rows(rows).items()})
+        table = table.assign(**contexts.of_features(saes.W[sae], STRONGEST))
+        tables.append(table.join(partners(saes.W[sae], _others(saes, sae, seeds))))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _others(saes: Ensemble, sae: int, seeds: Mapping[int, Path]) -> Iterator[tuple[str, torch.Tensor | None]]:
+    for other, W in enumerate(saes.W):
+        yield f"sae_{other}", None if other == sae else W
+    for seed, weights in seeds.items():
+        yield f"seed_{seed}", read_dictionary(weights, sae)
+
+
+def partners(W: torch.Tensor, others: Iterable[tuple[str, torch.Tensor | None]]) -> pd.DataFrame:
+    """Which feature of each other dictionary has the largest cosine with each of W (h, d), and that cosine.
+
+    The dictionary `name` gives the columns partner_`name` and cosine_`name`; they stay empty if it is None.
+    """
+    columns: dict[str, object] = {}
+    for name, other in others:
+        if other is None:
+            latents, nearest = pd.array([pd.NA] * len(W), dtype="Int32"), np.full(len(W), np.nan, np.float32)
+        else:
+            cosine, latent = cosines(W, other.to(W)).max(dim=1)
+            latents, nearest = pd.array(latent.cpu().numpy(), dtype="Int32"), cosine.cpu().numpy()
+        columns |= {f"partner_{name}": latents, f"cosine_{name}": nearest}
+    return pd.DataFrame(columns, index=range(len(W)))

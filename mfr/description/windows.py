@@ -1,0 +1,26 @@
+"""Where a window of EEG comes from."""
+
+import json
+
+import numpy as np
+import torch
+
+from mfr.description.contexts import Contexts
+from mfr.vectors.reader import Vectors
+
+
+class Windows(Contexts):
+    """The recording of each window and its start in seconds."""
+
+    def __init__(self, heldout: Vectors) -> None:
+        self.recording, self.start_s = heldout.attached("recording"), heldout.attached("start_s")
+        self.files = np.array(json.loads(heldout.fact("files")), dtype=object)
+
+    def of_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns top_recordings and top_starts_s."""
+        return {"top_recordings": self.files[self.recording[rows]], "top_starts_s": self.start_s[rows]}
+
+
+def contexts(heldout: Vectors, device: torch.device) -> Contexts:
+    """Recordings and times of held-out windows."""
+    return Windows(heldout)

@@ -1,0 +1,157 @@
+"""What is measured on held-out vectors, and what it is called.
+
+A latent's feature is its row of W at unit length; MMCS and MCC are never called by one name: `mmcs_max` is the mean of
+the largest cosines (paper, section 3.3), `mcc_hungarian` the mean cosine after one-to-one matching.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn.functional import normalize
+
+from mfr.evaluation.records import PairMetrics, SaeMetrics, SimilarityCorrelation, TruthMetrics
+from mfr.runtime.errors import UserError
+from mfr.saes.ensemble import Ensemble, decode, unevenness
+from mfr.saes.similarity import cosines, hungarian, mcc_hungarian, mmcs_max, recovered
+from mfr.vectors.reader import Vectors
+
+EVALUATION_BATCH = 4096
+
+Similarities = dict[Literal["max", "hungarian"], np.ndarray]
+
+
+@dataclass
+class Sums:
+    """Sums over held-out rows: their number and mean (d), Σ ‖x − mean‖², and for each of n SAEs its squared error (n) and,
+    for each latent (n, h), how often and how strongly it is active."""
+
+    rows: int
+    mean: torch.Tensor
+    variance: float
+    squared_error: torch.Tensor
+    count: torch.Tensor
+    strength: torch.Tensor
+
+
+def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
+    """One pass over all rows of `vectors` through all SAEs; `UserError` where the rows do not vary."""
+    n, hidden = saes.b.shape
+    device = saes.W.device
+    errors = torch.zeros(n, dtype=torch.float64)
+    # Single precision cannot count beyond 2²⁴.
+    counts = torch.zeros(n, hidden, dtype=torch.int64, device=device)
+    strengths = torch.zeros(n, hidden, device=device)
+    total, squares = torch.zeros(vectors.size, dtype=torch.float64), 0.0
+    for rows in vectors.sequential(EVALUATION_BATCH):
+        total += rows.double().sum(dim=0)
+        squares += rows.double().square().sum().item()
+        x = rows.to(device)
+        for i in range(n):
+            values, indices = saes.encode(i, x)
+            errors[i] += (decode(values, indices, saes.W[i]) + saes.offset - x).square().sum().double().cpu()
+            counts[i].index_add_(0, indices.flatten(), (values != 0).long().flatten())
+            strengths[i].index_add_(0, indices.flatten(), values.flatten())
+    mean = total / vectors.rows
+    variance = squares - vectors.rows * mean.square().sum().item()
+    if vectors.rows < 2 or variance <= 1e-12 * squares:
+        raise UserError(f"{vectors.path}: its {vectors.rows} rows do not vary: metrics need more, and different, vectors")
+    return Sums(vectors.rows, mean.float(), variance, errors, counts.float().cpu(), strengths.cpu())
+
+
+def sae_metrics(sums: Sums, sae: int, k: int) -> SaeMetrics:
+    """The metrics of one SAE."""
+    error, count = sums.squared_error[sae].item(), sums.count[sae]
+    return SaeMetrics(
+        k=k,
+        mse=error / (sums.rows * len(sums.mean)),
+        l2_squared=error / sums.rows,
+        fvu=error / sums.variance,
+        l0=count.sum().item() / sums.rows,
+        dead=(count == 0).float().mean().item(),
+        unevenness=unevenness(count / sums.rows, k, "absolute"),
+    )
+
+
+def truth_metrics(W: torch.Tensor, features: torch.Tensor, recovered_at: float) -> TruthMetrics:
+    """One SAE W (h, d) against the true features (G, d): recovered is the share of these with a cosine above the bound."""
+    return TruthMetrics(
+        mmcs_max=mmcs_max(W, features),
+        mcc_hungarian=mcc_hungarian(W, features),
+        recovered=recovered(W, features, recovered_at),
+    )
+
+
+@dataclass
+class Compared:
+    """Two SAEs: metrics of the pair, and of each, by its place, how similar its latents are to the other's."""
+
+    metrics: PairMetrics
+    similarities: dict[int, Similarities]
+
+
+def compared(W: torch.Tensor) -> list[Compared]:
+    """Every pair i < j of the SAEs W (n, h, d), in order."""
+    return [_compared(i, j, W[i], W[j]) for i, j in combinations(range(len(W)), 2)]
+
+
+def _compared(first: int, second: int, A: torch.Tensor, B: torch.Tensor) -> Compared:
+    similarity, A, B = cosines(A, B), normalize(A, dim=1), normalize(B, dim=1)
+    rows, columns = hungarian(similarity)
+    metrics = PairMetrics(
+        first=first,
+        second=second,
+        mmcs_max=similarity.amax(dim=1).mean().item(),
+        mcc_hungarian=similarity[rows, columns].mean().item(),
+        decoder_l2=(A - B).norm().item(),
+        decoder_l2_matched=(A[rows] - B[columns]).norm().item(),
+    )
+    of_first, of_second = _similarities(similarity, rows, columns), _similarities(similarity.T, columns, rows)
+    return Compared(metrics, {first: of_first, second: of_second})
+
+
+def similarity_table(W: torch.Tensor, pairs: list[Compared], features: torch.Tensor | None) -> pd.DataFrame:
+    """One row for each latent of W (n, h, d): its similarity to the other SAEs' features, and to the true ones (G, d).
+
+    `pairs` are those of `compared`. `across_*` is the mean over the other SAEs (NaN for a single SAE), `truth_*` NaN where a
+    one-to-one matching leaves a latent without a partner; `_max` and `_hungarian` say how the partner was found.
+    """
+    frames = []
+    for i in range(len(W)):
+        others = [pair.similarities[i] for pair in pairs if i in pair.similarities]
+        columns = {"sae": np.full(W.shape[1], i), "latent": np.arange(W.shape[1])}
+        if others:
+            columns |= {f"across_{name}": np.mean([other[name] for other in others], axis=0) for name in others[0]}
+        if features is not None:
+            similarity = cosines(W[i], features)
+            truth = _similarities(similarity, *hungarian(similarity))
+            columns |= {f"truth_{name}": values for name, values in truth.items()}
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _similarities(similarity: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> Similarities:
+    matched = torch.full((len(similarity),), float("nan"), device=similarity.device)
+    matched[rows] = similarity[rows, columns]
+    return {"max": similarity.amax(dim=1).cpu().numpy(), "hungarian": matched.cpu().numpy()}
+
+
+def latent_table(saes: Ensemble, sums: Sums, pairs: list[Compared], features: torch.Tensor | None) -> pd.DataFrame:
+    """One row per latent: how often and how strongly it is active, and its similarity to other SAEs and to the truth."""
+    table = similarity_table(saes.W, pairs, None if features is None else features.to(saes.W))
+    count = sums.count.flatten().numpy()
+    table.insert(2, "k", [saes.k[sae] for sae in table["sae"]])
+    table.insert(3, "frequency", count / sums.rows)
+    table.insert(4, "mean_activation", sums.strength.flatten().numpy() / count.clip(min=1))
+    return table
+
+
+def correlation(table: pd.DataFrame) -> SimilarityCorrelation:
+    """r of `across_*` with `truth_*` in a table of `similarity_table`, for both ways of matching."""
+    return SimilarityCorrelation(
+        r_max=table["across_max"].corr(table["truth_max"]),
+        r_hungarian=table["across_hungarian"].corr(table["truth_hungarian"]),
+    )

@@ -1,0 +1,139 @@
+"""What an SAE costs a language model: its cross-entropy and output with reconstructions in place of a hook's activations."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import kl_div
+
+from mfr.config.language_model import EvaluateLanguageModel
+from mfr.config.source import Evaluate
+from mfr.evaluation.own import Measures, Reconstruct
+from mfr.runtime import paths
+from mfr.runtime.errors import UserError
+from mfr.sources.language_model.model import check, load, run_with_hook
+from mfr.sources.language_model.tokens import is_kept
+from mfr.vectors.reader import Vectors
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+LOGITS_AT_ONCE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What a replacement does to the model: its next-token cross-entropy, and the Kullback–Leibler divergence of its next-token
+    distribution from the intact model's; both means over positions, in nats."""
+
+    cross_entropy: float
+    kl: float
+
+
+@dataclass(frozen=True)
+class Damages:
+    """The intact model's cross-entropy, and the damage by zeros, by the mean activation, and by each reconstruction."""
+
+    intact: float
+    zero: Damage
+    mean: Damage
+    spliced: list[Damage]
+
+    def recovered(self, damage: Damage, ablation: Damage) -> float:
+        """The share of an ablation's damage that a replacement avoids: 1 as good as intact, 0 as bad as the ablation."""
+        return (ablation.cross_entropy - damage.cross_entropy) / (ablation.cross_entropy - self.intact)
+
+
+def measures(
+    settings: Evaluate, heldout: Vectors, mean: torch.Tensor, reconstructions: Sequence[Reconstruct], device: torch.device
+) -> Measures:
+    """The model's cross-entropy with each SAE spliced in (paper, section 2.2), intact, and ablated.
+
+    kl is the divergence of its output from the intact model's. The loss recovered is the share of the damage by zeros, or by the
+    mean activation, that an SAE avoids. Raises `UserError` if there are too few sequences, or no damage to avoid.
+    """
+    assert isinstance(settings, EvaluateLanguageModel)
+    tokens, hook = torch.from_numpy(heldout.attached("tokens")), heldout.fact("hook")
+    if len(tokens) < settings.sequences:
+        raise UserError(
+            f"evaluate.sequences = {settings.sequences}, but {heldout.path} holds {len(tokens)}: "
+            "ask for fewer, or raise dump_activations.heldout_tokens"
+        )
+    tokens = tokens[: settings.sequences]
+    replaced = is_kept(tokens, json.loads(heldout.fact("left_out_tokens")))
+    damage = damages(load(paths.MODEL, device), tokens, replaced, hook, mean, reconstructions)
+    for name, ablation in (("zeros", damage.zero), ("the mean", damage.mean)):
+        if ablation.cross_entropy == damage.intact:
+            raise UserError(f"{name} at {hook} leaves the model's loss as it is, so none can be recovered: choose another hook")
+    of_saes = [
+        {
+            "cross_entropy": spliced.cross_entropy,
+            "kl": spliced.kl,
+            "loss_recovered": damage.recovered(spliced, damage.zero),
+            "loss_recovered_of_mean": damage.recovered(spliced, damage.mean),
+        }
+        for spliced in damage.spliced
+    ]
+    return Measures(of_saes, {"intact": damage.intact, "zero": damage.zero.cross_entropy, "mean": damage.mean.cross_entropy})
+
+
+def damages(
+    model: "TransformerBridge",
+    tokens: torch.Tensor,
+    replaced: torch.Tensor,
+    hook: str,
+    mean: torch.Tensor,
+    reconstructions: Sequence[Reconstruct],
+) -> Damages:
+    """Replace the activations at `hook`, on tokens (S, T), where `replaced` (S, T) is true; elsewhere they stay.
+
+    They are replaced by zeros, by `mean` (d,), and by what each reconstruction, (rows, d) → (rows, d), makes of them. One pass
+    reads the activations and the intact output, and one more is run for each replacement. Raises what `check` raises.
+    """
+    check(model, tokens, hook)
+    sums = torch.zeros(3 + len(reconstructions), 2, dtype=torch.float64)
+    at_once = max(1, LOGITS_AT_ONCE // (tokens.shape[1] * model.cfg.d_vocab))
+    for batch, where in zip(tokens.split(at_once), replaced.split(at_once), strict=True):
+        kept, intact = _intact(model, batch, hook)
+        where = where.to(kept.device)
+        rows = kept[where]
+        sums[0] += _sums(intact, intact, batch)
+        replacements = chain([torch.zeros_like(rows), mean.to(rows).expand_as(rows)], (f(rows) for f in reconstructions))
+        for total, replacement in zip(sums[1:], replacements, strict=True):
+            spliced = kept.clone()
+            spliced[where] = replacement
+            total += _sums(_with(model, batch, hook, spliced), intact, batch)
+    (loss, _), zero, mean_ablated, *spliced_in = (sums / (tokens.shape[0] * (tokens.shape[1] - 1))).tolist()
+    return Damages(loss, Damage(*zero), Damage(*mean_ablated), [Damage(*values) for values in spliced_in])
+
+
+def _intact(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The activations (S, T, d) at `hook`, and the log-probabilities (S, T − 1, V) of the next tokens."""
+    captured: list[torch.Tensor] = []
+
+    def keep(activations: torch.Tensor, hook: object) -> None:
+        captured.append(activations.detach().flatten(2))
+
+    log_p = _log_probabilities(run_with_hook(model, tokens, hook, keep, return_type="logits"))
+    return captured[0], log_p
+
+
+def _with(model: "TransformerBridge", tokens: torch.Tensor, hook: str, activations: torch.Tensor) -> torch.Tensor:
+    def replace(before: torch.Tensor, hook: object) -> torch.Tensor:
+        return activations.view_as(before)
+
+    return _log_probabilities(run_with_hook(model, tokens, hook, replace, return_type="logits"))
+
+
+def _log_probabilities(logits: torch.Tensor) -> torch.Tensor:
+    return logits[:, :-1].log_softmax(dim=2)
+
+
+def _sums(log_q: torch.Tensor, log_p: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of log_q, and its divergence from log_p, (S, T − 1, V) both: sums over all positions."""
+    following = tokens[:, 1:, None].to(log_q.device, torch.int64)
+    divergence = kl_div(log_q, log_p, reduction="sum", log_target=True)
+    return torch.stack([-log_q.gather(2, following).sum(), divergence]).double().cpu()

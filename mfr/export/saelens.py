@@ -1,0 +1,55 @@
+"""SAEs in SAELens' folder format: `sae_weights.safetensors` and `cfg.json`, as sae-lens 6.54 reads them.
+
+Its TopK always sets negative values to zero. A `topk` SAE is the same there only as long as it keeps no negative latent.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from mfr.saes.ensemble import Ensemble
+from mfr.sources.source import Origin
+from mfr.vectors.reader import Vectors
+
+VERSION = "6.54.12"
+ROWS_AT_ONCE = 4096
+
+
+def negative_shares(vectors: Vectors, saes: Ensemble) -> list[float]:
+    """Of the latents that each SAE keeps active in all rows of `vectors`, the share with a negative value."""
+    negative = torch.zeros(len(saes.k), dtype=torch.int64)
+    for rows in vectors.sequential(ROWS_AT_ONCE):
+        x = rows.to(saes.W.device)
+        negative += torch.tensor([int((saes.encode(i, x)[0] < 0).sum()) for i in range(len(saes.k))])
+    return (negative / (vectors.rows * torch.tensor(saes.k))).tolist()
+
+
+def write_sae(folder: Path, saes: Ensemble, sae: int, origin: Origin) -> None:
+    """Make `folder` with one SAE: tied, so that its decoder is the encoder's rows at unit length."""
+    W = saes.W[sae].cpu()
+    weights = {
+        "W_enc": W.T.contiguous(),
+        "b_enc": saes.b[sae].cpu(),
+        "W_dec": W / W.norm(dim=1, keepdim=True),
+        "b_dec": saes.offset.cpu(),
+    }
+    # Without sae_lens_version, SAELens takes the file for an older one and drops the metadata.
+    versions = {"sae_lens_version": VERSION, "sae_lens_training_version": None}
+    config = {
+        "architecture": "topk",
+        "d_in": W.shape[1],
+        "d_sae": W.shape[0],
+        "k": saes.k[sae],
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": False,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "rescale_acts_by_decoder_norm": False,
+        "metadata": versions | {name: value for name, value in vars(origin).items() if value is not None},
+    }
+    folder.mkdir(parents=True)
+    (folder / "sae_weights.safetensors").write_bytes(save(weights))
+    (folder / "cfg.json").write_text(json.dumps(config, indent=2) + "\n")

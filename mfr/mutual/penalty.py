@@ -1,0 +1,116 @@
+"""The penalty on dissimilar features, and its weight (paper, section 3.3)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+import torch
+from torch.nn.functional import embedding_bag
+
+from mfr.compute import compiled
+from mfr.compute.threads import arrays, even_bounds, side_by_side
+from mfr.config.training import Alpha
+from mfr.config.training import Penalty as Settings
+from mfr.mutual.matches import Links, Match, links, match
+from mfr.saes.ensemble import Ensemble
+
+
+@dataclass
+class PenaltyCurve:
+    """What the curves have of a penalty: its value and weight α; and of the last matching, the mean `stale`, the largest `gap`."""
+
+    penalty: float = 0.0
+    alpha: float = 0.0
+    stale: float = 0.0
+    gap: float = 0.0
+
+
+class Penalty:
+    """The penalty of one ensemble in training.
+
+    `matches` are followed as features drift, `alpha` is the full weight, and `value` the penalty at the last step.
+    """
+
+    def __init__(self, settings: Settings, saes: Ensemble, d_W: torch.Tensor) -> None:
+        self.settings, self.saes, self.d_W = settings, saes, d_W
+        self.pull = pull_cpu if saes.W.device.type == "cpu" else pull
+        self.alpha = 0.0
+        self.value = torch.zeros((), device=saes.W.device)
+        self.matches: Sequence[Match] = ()
+
+    def is_due(self, step: int) -> bool:
+        """Whether partners are to be found at this step: every `refresh` steps, or if there are none."""
+        return not self.matches or step % self.settings.refresh == 0
+
+    def find_partners(self) -> None:
+        """Match the features as they are."""
+        self.set_matches(match(self.saes.W, self.settings.matching, self.settings.max_gap, self.matches))
+
+    def set_matches(self, matches: Sequence[Match]) -> None:
+        """Take matches found before, or none."""
+        self.matches = matches
+        if matches:
+            self.links = links(matches, *self.saes.b.shape)
+
+    def add_gradient(self, step: int, losses: torch.Tensor, idle: torch.Tensor) -> None:
+        """Add the penalty's gradient to d_W, given each SAE's loss (n) and for how many steps latents (n, h) were idle."""
+        settings, b = self.settings, self.saes.b
+        if step == 0:
+            penalty = self.pull(self.saes.W, self.links, torch.zeros_like(b), self.d_W).item()
+            self.alpha = alpha(settings.alpha, settings.alpha_factor, losses.mean().item(), penalty)
+        weights = torch.full_like(b, self.alpha * warmup(step, settings.warmup))
+        if settings.alpha == "relative":
+            weights *= losses[:, None]
+        if settings.latents != "all":
+            weights *= (idle >= settings.dead_after) == (settings.latents == "dead")
+        self.value = self.pull(self.saes.W, self.links, weights, self.d_W)
+
+    def curve(self) -> PenaltyCurve:
+        """Where it stands."""
+        stale = mean(match.stale for match in self.matches) if self.matches else 0.0
+        return PenaltyCurve(self.value.item(), self.alpha, stale, max((match.gap for match in self.matches), default=0.0))
+
+
+def pull(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor) -> torch.Tensor:
+    """The penalty of W (n, h, d); its gradient, for each latent times one of `weights` (n, h), is added to d_W (n, h, d).
+
+    penalty = Σ share · (1 − cos(u, v)) over the matches, and ∂cos(u, v)/∂u = (v̂ − cos(u, v) û) / ‖u‖: the sum over a
+    feature's matches needs only Σ v̂. O(matches · d), without a matrix of h × h.
+    """
+    features, d_features = W.view(-1, W.shape[2]), d_W.view(-1, W.shape[2])
+    norm = features.norm(dim=1, keepdim=True)
+    u = features / norm
+    together = embedding_bag(links.partners, u, links.starts[:-1], mode="sum")
+    cosines = (together * u).sum(dim=1, keepdim=True)
+    d_features.sub_((together - cosines * u) * (weights.view(-1, 1) * links.share / norm))
+    return (len(links.partners) - cosines.sum()) * (links.share / 2)
+
+
+def pull_cpu(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor) -> torch.Tensor:
+    """`pull` by compiled loops, for tensors on the CPU."""
+    features, norm = W.view(-1, W.shape[2]), W.norm(dim=2).flatten()
+    cosines = torch.empty(len(features))
+    given = arrays(features, norm, links.starts, links.partners, weights.flatten() * links.share)
+    side_by_side(compiled.pull, even_bounds(len(features)), *given, *arrays(d_W.view_as(features), cosines))
+    return (len(links.partners) - cosines.sum()) * (links.share / 2)
+
+
+def warmup(step: int, steps: int) -> float:
+    """Share of the penalty's full weight at a step: a half cosine from 0 to 1 over `steps` (paper, section 4.1)."""
+    return 1.0 if step >= steps else (1 - math.cos(math.pi * step / steps)) / 2
+
+
+def alpha(setting: Alpha, factor: float, loss: float, penalty: float) -> float:
+    """Weight α from its setting, the first step's loss (the mean over SAEs) and its penalty.
+
+    `balanced` makes an SAE's loss and the penalty equal (paper, section 4.1); `initial_loss` takes the loss itself (section
+    4.2). `relative` is multiplied by an SAE's loss at each step, which keeps both equal while the penalty stays the same.
+    """
+    if setting == "relative":
+        return factor / max(penalty, 1e-12)
+    if setting == "balanced":
+        return factor * loss / max(penalty, 1e-12)
+    if setting == "initial_loss":
+        return factor * loss
+    return factor * setting

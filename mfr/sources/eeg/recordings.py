@@ -1,0 +1,67 @@
+"""Which recordings are studied: the files below a root."""
+
+from pathlib import Path
+
+from mne.datasets.eegbci import load_data
+from pydantic import BaseModel
+
+from mfr.config.eeg import Eegbci
+from mfr.runtime.errors import UserError
+from mfr.sources.manifest import PinnedFile, check_unchanged, pinned, read_manifest, visible
+
+ENDINGS = (".edf", ".bdf", ".gdf", ".fif", ".fif.gz", ".vhdr", ".set")
+COMPANIONS = (".eeg", ".vmrk", ".dat", ".fdt")  # what a .vhdr or .set file is read with
+
+
+class RecordingManifest(BaseModel):
+    """The recordings below `root`, which is absolute or relative to the manifest's folder, and files that they refer to."""
+
+    root: str
+    files: list[PinnedFile]
+    companions: list[PinnedFile] = []
+
+
+def ending(path: Path) -> str:
+    """The one of `ENDINGS` or `COMPANIONS` that a file's name has, in small letters; or an empty string."""
+    return next((end for end in (*ENDINGS, *COMPANIONS) if path.name.lower().endswith(end)), "")
+
+
+def pin(root: Path) -> RecordingManifest:
+    """The recordings of a user's folder and its subfolders; `UserError` where there are none."""
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise UserError(f"prepare_recordings.recordings: {root} {what}: give a folder of recordings, simulated or eegbci")
+    files = visible(root)
+    recordings = [path for path in files if ending(path) in ENDINGS]
+    if not recordings:
+        raise UserError(f"prepare_recordings.recordings: {root} and its subfolders hold no file in {', '.join(ENDINGS)}")
+    companions = [path for path in files if ending(path) in COMPANIONS]
+    return RecordingManifest(root=str(root.resolve()), files=pinned(root, recordings), companions=pinned(root, companions))
+
+
+def pin_eegbci(wanted: Eegbci) -> RecordingManifest:
+    """The files of MNE's data set `eegbci`, in MNE's folder of data sets, where those that are missing are downloaded to.
+
+    Raises `UserError` where one cannot be downloaded.
+    """
+    try:
+        files = load_data(list(range(1, wanted.subjects + 1)), wanted.runs, update_path=False, verbose="ERROR")
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"prepare_recordings.recordings: eegbci cannot be downloaded ({reason}): it needs a network once; or give "
+            "a folder of recordings, or simulated"
+        ) from None
+    root = Path(files[0]).parents[1]
+    return RecordingManifest(root=str(root.resolve()), files=pinned(root, map(Path, files)))
+
+
+def recording_manifest(folder: Path) -> tuple[Path, list[str]]:
+    """The root and the files below it that prepare_recordings listed in `folder`.
+
+    Raises `UserError` where there is no manifest, and where a file is not what it was.
+    """
+    manifest = read_manifest(RecordingManifest, folder, "prepare_recordings")
+    root = folder / manifest.root
+    check_unchanged(root, [*manifest.files, *manifest.companions], "prepare_recordings")
+    return root, [file.path for file in manifest.files]

@@ -1,0 +1,29 @@
+"""EEG recordings as a source: each vector is a window of a recording."""
+
+from pathlib import Path
+
+from mfr.config.eeg import Eeg
+from mfr.config.source import SourceSection
+from mfr.runtime import paths
+from mfr.sources.source import Source
+
+
+class EegSource(Source):
+    """Windows of EEG recordings."""
+
+    splits = ("train", "validation", "heldout")
+    prepared = (paths.RECORDINGS, paths.RECORDINGS_TABLE)
+    read_by_compare = (paths.RECORDINGS_TABLE,)
+    explained_by = "mfr.description.windows"
+
+    def measured(self, method: str, seed: str | int) -> list[Path]:
+        """How well each ensemble denoises."""
+        return [paths.denoising(method, seed)]
+
+    def outside(self, section: SourceSection) -> dict[str, tuple[str, Path]]:
+        """The folder of recordings."""
+        assert isinstance(section, Eeg)
+        return {"prepare_recordings.recordings": (section.prepare_recordings.recordings, paths.RECORDINGS)}
+
+
+SOURCE = EegSource()

@@ -1,0 +1,120 @@
+"""Activations of a language model in blocks, so that a dump that was cut off goes on after the last whole one."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors.numpy import load, save
+
+from mfr.runtime.resume import Parts
+from mfr.sources.language_model.model import capture
+from mfr.sources.language_model.tokens import is_kept
+
+if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
+BLOCK_BYTES = 1 << 25
+
+
+class Float16OverflowError(Exception):
+    """A finite activation is infinite in float16."""
+
+
+@dataclass
+class Capture:
+    """What is captured of which model: vectors of the positions that `is_kept` keeps, `batch` sequences at once."""
+
+    model: "TransformerBridge"
+    hook: str
+    batch: int
+    left_out: Sequence[int]
+    dtype: torch.dtype
+
+    def kept(self, tokens: np.ndarray) -> np.ndarray:
+        """Which positions of tokens (S, T) have a vector, (S, T) bool."""
+        return is_kept(torch.from_numpy(tokens), self.left_out).numpy()
+
+    def vectors(self, tokens: np.ndarray) -> np.ndarray:
+        """Those vectors, (rows, d).
+
+        Raises `Float16OverflowError` where one does not fit `dtype`, and what `capture` raises.
+        """
+        activations = capture(self.model, torch.from_numpy(tokens), self.hook)
+        rows = activations[torch.from_numpy(self.kept(tokens)).to(activations.device)]
+        stored = rows.to(self.dtype)
+        if not stored.isfinite().all() and rows[stored.isinf()].isfinite().any():
+            raise Float16OverflowError
+        return stored.cpu().numpy()
+
+
+class Blocks:
+    """The vectors of one split in `parts`: whole batches, in blocks called by `name` and the number of their first sequence."""
+
+    def __init__(self, parts: Parts, name: str, capture: Capture) -> None:
+        self.parts = parts
+        self.name = name
+        self.capture = capture
+        self.names: list[str] = []
+        self.sequences = 0
+        self.rows = 0
+
+    def complete(self, sequences: Iterable[np.ndarray], every_s: float, tell: Callable[[int], None]) -> None:
+        """Make the blocks of all `sequences` (T,) that are not there, each of `every_s` seconds' work or `BLOCK_BYTES`.
+
+        `tell` gets the number of vectors after each batch. Raises what `Capture.vectors` raises.
+        """
+        unread = self._resume(sequences)
+        if self.rows:
+            print(f"{self.name}: going on at vector {self.rows}", file=sys.stderr)
+        done, rows, started = list[tuple[np.ndarray, np.ndarray]](), self.rows, time.monotonic()
+        while batch := list(islice(unread, self.capture.batch)):
+            tokens = np.stack(batch)
+            done.append((tokens, self.capture.vectors(tokens)))
+            rows += len(done[-1][1])
+            tell(rows)
+            if time.monotonic() - started >= every_s or sum(vectors.nbytes for _, vectors in done) >= BLOCK_BYTES:
+                self._put(done)
+                done, started = [], time.monotonic()
+        if done:
+            self._put(done)
+
+    def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Tokens (S, T) and vectors (rows, d) of batch after batch, however they fell into blocks."""
+        for name in self.names:
+            block = load(self.parts.get(name))
+            tokens, vectors = block["tokens"], block["vectors"]
+            for start in range(0, len(tokens), self.capture.batch):
+                batch = tokens[start : start + self.capture.batch]
+                rows = np.count_nonzero(self.capture.kept(batch))
+                yield batch, vectors[:rows]
+                vectors = vectors[rows:]
+
+    def _resume(self, sequences: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Takes the blocks that are there as long as they hold the tokens that come; returns the sequences that are left."""
+        unread = iter(sequences)
+        while (name := self._next()) in self.parts:
+            block = load(self.parts.get(name))
+            coming = list(islice(unread, len(block["tokens"])))
+            if not np.array_equal(coming, block["tokens"]):
+                return chain(coming, unread)
+            self._count(name, block)
+        return unread
+
+    def _put(self, batches: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        tokens, vectors = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
+        name, block = self._next(), {"tokens": tokens, "vectors": vectors}
+        self.parts.put(name, save(block))
+        self._count(name, block)
+
+    def _next(self) -> str:
+        return f"{self.name}-{self.sequences}"
+
+    def _count(self, name: str, block: dict[str, np.ndarray]) -> None:
+        self.names.append(name)
+        self.sequences += len(block["tokens"])
+        self.rows += len(block["vectors"])

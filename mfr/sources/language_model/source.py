@@ -1,0 +1,41 @@
+"""A language model as a source: each vector is an activation at a hook point."""
+
+from pathlib import Path
+
+from mfr.config.language_model import LanguageModel
+from mfr.config.source import SourceSection
+from mfr.runtime import paths
+from mfr.sources.source import Facts, Origin, Source
+
+
+class LanguageModelSource(Source):
+    """Activations of a language model."""
+
+    prepared = (paths.MODEL,)
+    read_by_evaluate = (paths.MODEL,)
+    measured_by = "mfr.evaluation.splice"
+    explained_by = "mfr.description.text"
+    exported = True
+
+    def outside(self, section: SourceSection) -> dict[str, tuple[str, Path]]:
+        """The model's folder."""
+        assert isinstance(section, LanguageModel)
+        return {"prepare_model.model": (section.prepare_model.model, paths.MODEL)}
+
+    def origin(self, heldout: Facts) -> Origin:
+        """The model, its hook point, and the length of its sequences."""
+        # Imported here because it takes seconds, which training can do without.
+        from mfr.sources.language_model.model import ModelManifest
+
+        model = ModelManifest.model_validate_json(heldout.fact("model"))
+        return Origin(
+            model_name=str(paths.MODEL) if model.reference == "." else model.reference,
+            model_revision=model.revision,
+            model_weights_sha256=model.weights_sha256,
+            hook_name=heldout.fact("hook"),
+            context_size=heldout.attached("tokens").shape[1],
+            prepend_bos=True,
+        )
+
+
+SOURCE = LanguageModelSource()

@@ -1,0 +1,233 @@
+"""The training loop: an ensemble of SAEs on shared batches, with what a method adds to it."""
+
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+import torch
+
+from mfr.compute.threads import prefetched
+from mfr.config.training import Method, Train
+from mfr.mutual.dead_latents import add_auxk, overwrite, transplants
+from mfr.mutual.penalty import Penalty, PenaltyCurve
+from mfr.mutual.reinitialisation import restart, to_restart
+from mfr.runtime.errors import UserError
+from mfr.runtime.interruption import Interrupted, Interruption, deferred
+from mfr.runtime.progress import Ticker
+from mfr.saes import step, step_cpu
+from mfr.saes.ensemble import Ensemble, random_features, unevenness
+from mfr.saes.step import Member, Step
+from mfr.training import checkpoint
+from mfr.training.curves import DEAD_STEPS, CurveRow, Likeness, Progress, Watch, is_logged, is_measured, likeness
+from mfr.training.inputs import measured, raw, with_white_noise
+from mfr.vectors.reader import Vectors
+
+BATCHES_AHEAD = 4
+
+
+@dataclass
+class Saving:
+    """Where a run's checkpoint is, what identifies the run, and the seconds and steps between two checkpoints."""
+
+    path: Path
+    key: str
+    every_s: float
+    every_steps: int | None = None
+
+
+class Trainer:
+    """One ensemble in training, by AdamW: each SAE lowers its mean squared error plus α times the common penalty.
+
+    All methods of one seed start from the same weights and see the same batches, so that their comparison is paired. If
+    inputs are scaled, everything here is about scaled vectors, except the ensemble that `run` returns and the curves' errors.
+    """
+
+    def __init__(self, vectors: Vectors, settings: Train, method: Method, seed: int, device: torch.device) -> None:
+        self.vectors, self.method, self.seed, self.device = vectors, method, seed, device
+        self.settings = settings = method.applied_to(settings)
+        self.scaling = measured(vectors, seed) if settings.inputs == "scaled" else raw(vectors.size)
+        self.saes = Ensemble.random(settings.k, settings.hidden, vectors.size, settings.activation, seed).to(device)
+        self.d_W, self.d_b = torch.zeros_like(self.saes.W), torch.zeros_like(self.saes.b)
+        views = zip(self.saes.W, self.saes.b, self.d_W, self.d_b, settings.k, strict=True)
+        self.members = [Member(*view, settings.activation, settings.precision) for view in views]
+        # Each SAE has parameters of its own, so that one that is reinitialised resets only its own optimizer state.
+        for member in self.members:
+            member.W.grad, member.b.grad = member.d_W, member.d_b
+        self.optimizer = torch.optim.AdamW(
+            chain.from_iterable((member.W, member.b) for member in self.members),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        self.features = None if vectors.features is None else vectors.features.to(device)
+        self.loss_and_gradients = (step_cpu if device.type == "cpu" else step).loss_and_gradients
+        self.penalty = Penalty(method.penalty, self.saes, self.d_W) if method.penalty else None
+        self.progress = Progress(reinits=[0] * len(settings.k))
+        self.watch = Watch(settings.k)
+        self.idle = torch.zeros(self.saes.b.shape, dtype=torch.int64, device=device)
+        self.saved_step = 0
+
+    def run(self, saving: Saving, log_s: float | None = None) -> Ensemble:
+        """The ensemble trained to the last step, from its checkpoint if there is one; the curves are in `progress.curves`.
+
+        Raises `UserError` if a loss is NaN or infinite, and `Interrupted`, with all work saved, after SIGTERM or SIGINT.
+        """
+        with Interruption(), Ticker(log_s) as report:
+            try:
+                with deferred() as check:
+                    self._resume(saving)
+                    self._run(saving, report, check)
+            except Interrupted as interrupted:
+                self.save(saving)
+                message = f"{interrupted}: saved at step {self.progress.step} of {self.settings.steps}; run again to resume"
+                raise Interrupted(message, interrupted.number) from None
+        return self.scaling.folded(self.saes)
+
+    def _run(self, saving: Saving, report: Ticker, check: Callable[[], None]) -> None:
+        first = self.saved_step = self.progress.step
+        started = saved = time.monotonic()
+        with closing(self.batches(first)) as batches:
+            for x in islice(batches, self.settings.steps - first):
+                self.step(x.to(self.device, non_blocking=True))
+                check()
+                now, done = time.monotonic(), self.progress.step
+                report(self._describe((done - first) / (now - started)))
+                if now - saved >= saving.every_s or done - self.saved_step == saving.every_steps:
+                    saved = now
+                    self.save(saving)
+
+    def batches(self, first: int) -> Generator[torch.Tensor]:
+        """The batches from step `first` on, read ahead if a file or a GPU makes one wait; else all cores are at work."""
+        batches = self.vectors.batches(self.settings.batch, self.seed, first)
+        if self.settings.inputs == "scaled":
+            batches = (self.scaling.apply_(x) for x in batches)
+        if self.device.type == "cuda":
+            return prefetched(map(torch.Tensor.pin_memory, batches), BATCHES_AHEAD)
+        return batches if self.vectors.drawn else prefetched(batches, BATCHES_AHEAD)
+
+    def step(self, x: torch.Tensor) -> None:
+        """One step on the batch x (B, d)."""
+        seen = with_white_noise(x, self.settings.noise_db, self.seed, self.progress.step)
+        steps = [self.loss_and_gradients(member, seen, x) for member in self.members]
+        losses, counts = torch.stack([own.loss for own in steps]), torch.stack([own.counts for own in steps])
+        self._find_partners(losses)
+        self.watch.losses.append(losses)
+        self.idle = torch.where(counts > 0, 0, self.idle + 1)
+        if self.penalty:
+            self.penalty.add_gradient(self.progress.step, losses, self.idle)
+        self._add_auxk(steps, seen, x)
+        self._set_learning_rate()
+        self.optimizer.step()
+        self.progress.step += 1
+        shares = counts / self.settings.batch
+        self._reinitialise(shares)
+        self._transplant()
+        if is_logged(self.progress.step, self.settings):
+            self._log(shares)
+
+    def _find_partners(self, losses: torch.Tensor) -> None:
+        if self.penalty and self.penalty.is_due(self.progress.step):
+            # A bad loss is named before its weights fail to match.
+            self.watch.check(self.progress, losses)
+            self.penalty.find_partners()
+
+    def _add_auxk(self, steps: list[Step], seen: torch.Tensor, x: torch.Tensor) -> None:
+        if self.method.auxk:
+            for member, own, idle in zip(self.members, steps, self.idle, strict=True):
+                add_auxk(self.method.auxk, member, own, idle, seen, x)
+
+    def _set_learning_rate(self) -> None:
+        if self.method.schedule == "linear":
+            left = 1 - self.progress.step / self.settings.steps
+            self.optimizer.param_groups[0]["lr"] = self.settings.learning_rate * left
+
+    def _reinitialise(self, shares: torch.Tensor) -> None:
+        rule, reinits = self.method.reinitialise, self.progress.reinits
+        hidden, size = self.saes.W.shape[1:]
+        for i in to_restart(rule, self.progress.step, shares, self.saes.k, reinits) if rule else ():
+            reinits[i] += 1
+            restart(self.members[i], random_features(hidden, size, self.seed, i, reinits[i]), self.optimizer)
+            self.idle[i] = 0
+            if self.penalty:
+                self.penalty.set_matches(())
+
+    def _transplant(self) -> None:
+        settings, done = self.method.transplant, self.progress.step
+        if settings is None or done % settings.every or done == self.settings.steps:
+            return
+        for plan in transplants(self.saes.W, self.idle, settings, done // settings.every):
+            overwrite(plan, self.members, self.optimizer, settings.moments)
+            self.idle[plan.sae, plan.latents] = 0
+
+    def _log(self, shares: torch.Tensor) -> None:
+        self.watch.check(self.progress)
+        settings, done = self.settings, self.progress.step
+        losses = self.watch.losses[-1].tolist()
+        likenesses = likeness(self.saes.W, self.features) if is_measured(done, settings) else [Likeness() for _ in losses]
+        dead = (self.idle >= DEAD_STEPS).float().mean(dim=1).tolist()
+        pulled = self.penalty.curve() if self.penalty else PenaltyCurve()
+        for i, k in enumerate(settings.k):
+            self.progress.curves.append(
+                CurveRow(
+                    step=done,
+                    sae=i,
+                    k=k,
+                    mse=losses[i] * self.scaling.scale**2,
+                    **vars(pulled),
+                    dead=dead[i],
+                    unevenness=unevenness(shares[i], k, "absolute"),
+                    unevenness_cubed=unevenness(shares[i], k, "cubed"),
+                    reinits=self.progress.reinits[i],
+                    **vars(likenesses[i]),
+                )
+            )
+        self.watch.losses = []
+
+    def _describe(self, rate: float) -> str:
+        done, steps = self.progress.step, self.settings.steps
+        logged = [f"{row.mse:.4g}" for row in self.progress.curves[-len(self.saes.k) :]]
+        return f"step {done}/{steps}  {rate:.1f} steps/s  {(steps - done) / rate:.0f} s left  mse {' '.join(logged)}"
+
+    def save(self, saving: Saving) -> None:
+        """Write a checkpoint of this step, unless it is already there."""
+        if self.saved_step != self.progress.step:
+            checkpoint.save(saving.path, saving.key, self._tensors(), self.progress)
+            self.saved_step = self.progress.step
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        tensors = {"W": self.saes.W, "b": self.saes.b, "idle": self.idle}
+        if self.penalty:
+            tensors |= checkpoint.of_penalty(self.penalty)
+        if self.watch.losses:
+            tensors["losses"] = torch.stack(self.watch.losses)
+        for name, parameter in self._named_parameters():
+            for moment, value in self.optimizer.state[parameter].items():
+                tensors[f"{name}.{moment}"] = value
+        return tensors
+
+    def _named_parameters(self) -> list[tuple[str, torch.Tensor]]:
+        return [(f"{name}{i}", getattr(member, name)) for i, member in enumerate(self.members) for name in ("W", "b")]
+
+    def _resume(self, saving: Saving) -> None:
+        if not saving.path.exists():
+            return
+        try:
+            tensors, self.progress = checkpoint.load(saving.path, saving.key)
+        except UserError as error:
+            print(f"starting from step 0: {error}", file=sys.stderr)
+            return
+        print(f"resuming at step {self.progress.step}", file=sys.stderr)
+        tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
+        self.saes.W.copy_(tensors["W"])
+        self.saes.b.copy_(tensors["b"])
+        self.idle = tensors["idle"]
+        self.watch.losses = list(tensors["losses"]) if "losses" in tensors else []
+        if self.penalty:
+            checkpoint.restore_penalty(self.penalty, tensors)
+        for name, parameter in self._named_parameters():
+            moments = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+            self.optimizer.state[parameter].update(moments)

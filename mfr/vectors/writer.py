@@ -1,0 +1,119 @@
+"""Write vectors to an HDF5 file, row by row."""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+from typing_extensions import Buffer
+
+from mfr.runtime.errors import UserError
+from mfr.runtime.interruption import deferred
+
+CHUNK_BYTES = 1 << 15
+
+
+class VectorWriter:
+    """Appends rows to a file at `path`; a context manager.
+
+    `columns` names the datasets and gives one row's shape and type, for example
+    `{"vectors": ((768,), "float16"), "token_ids": ((), "int32")}`.
+    """
+
+    @deferred()
+    def __init__(self, path: Path, source: str, columns: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
+        self.sink = _Sink(path, "w+")
+        self.file = h5py.File(self.sink, "w")
+        self.file.attrs["source"] = source
+        self.file.attrs["complete"] = False
+        self.rows = 0
+        for name, (shape, dtype) in columns.items():
+            row_bytes = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
+            chunk = max(1, CHUNK_BYTES // row_bytes)
+            self.file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk, *shape))
+        self.columns = list(columns)
+        self.digests = {name: hashlib.sha256() for name in columns}
+
+    @deferred()
+    def append(self, **rows: np.ndarray) -> None:
+        """Add rows, an equal number to every column.
+
+        Raises `UserError` where a finite value overflows the column's type, `OSError` where the disk is full, and
+        `ValueError` for a column too few.
+        """
+        if set(rows) != set(self.columns) or len({len(values) for values in rows.values()}) != 1:
+            raise ValueError(f"every column of {self.columns} needs equally many rows")
+        end = self.rows + len(next(iter(rows.values())))
+        for name, values in rows.items():
+            dataset = self.file[name]
+            if dataset.dtype == np.float16 and _overflows(values):
+                raise UserError(f"{name}: a value overflows float16 after row {self.rows}: store these vectors as float32")
+            stored = np.ascontiguousarray(values, dataset.dtype)
+            dataset.resize(end, axis=0)
+            dataset[self.rows : end] = stored
+            self.digests[name].update(stored.tobytes())
+        self.rows = end
+        self.sink.check()
+
+    @deferred()
+    def describe(self, name: str, value: str | float) -> None:
+        """Store a fact that is needed to make the file again, as an attribute."""
+        self.file.attrs[name] = value
+
+    @deferred()
+    def attach(self, name: str, array: np.ndarray) -> None:
+        """Store an array that is no column, such as the true features."""
+        self.file[name] = array
+
+    def __enter__(self) -> "VectorWriter":
+        return self
+
+    @deferred()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            digests = "".join(self.digests[name].hexdigest() for name in sorted(self.digests))
+            self.file.attrs["rows_sha256"] = hashlib.sha256(digests.encode()).hexdigest()
+            self.file.attrs["complete"] = True
+        self.file.close()
+        self.sink.close()
+        if kind is None:
+            self.sink.check()
+
+
+def _overflows(values: np.ndarray) -> bool:
+    largest = np.finfo(np.float16).max
+    return values.dtype != np.float16 and bool((np.abs(values[np.isfinite(values)]) > largest).any())
+
+
+class _Sink(io.FileIO):
+    """A file that keeps its first failed write for `check` and swallows the rest.
+
+    HDF5 cannot close a file on a full disk: it tries again when the process ends, and crashes it.
+    """
+
+    failed: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first failure."""
+        if self.failed is not None:
+            raise OSError(self.failed.errno, self.failed.strerror, str(self.name))
+
+    def write(self, data: Buffer) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left and self.failed is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self.failed = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failed = self.failed or error
+            return size or 0

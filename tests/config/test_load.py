@@ -1,0 +1,164 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mfr.config.experiment import SOURCES
+from mfr.config.load import check, load
+from mfr.runtime.errors import UserError
+from tests.conftest import ROOT
+
+FILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
+
+
+STUDIES = {
+    "tenth_every_group_k3": "synthetic",
+    "tenth_one_group_k36": "synthetic",
+    "confirm_one_group_k36": "synthetic",
+    "map_one_group_k36": "synthetic",
+    "language_model_methods": "language_model",
+}
+
+
+def smoke() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "params" / "smoke.yaml").read_text())
+
+
+def set_at(raw: dict[str, Any], key: str, value: object) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        raw = raw[section]
+    raw[last] = value
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_files_of_the_project_are_sound(path: Path) -> None:
+    assert load(path).seeds
+
+
+@pytest.mark.parametrize(("name", "studied"), STUDIES.items())
+def test_a_study_of_one_source_leaves_the_others_as_params_yaml_has_them(name: str, studied: str) -> None:
+    own, usual = (yaml.safe_load(path.read_text()) for path in (ROOT / "params" / f"{name}.yaml", FILES[0]))
+    assert {source for source in SOURCES if own[source] != usual[source]} == {studied}
+
+
+@pytest.mark.parametrize(
+    ("key", "suggestion"),
+    [
+        ("synthetic.train.hiden", "hidden"),
+        ("eeg.methods.mfr.penalty.alhpa", "alpha"),
+        ("language_model.prepare_model.trained_here.vocabulry", "vocabulary"),
+        ("exekution", "execution"),
+    ],
+)
+def test_misspelt_parameters_are_refused_with_a_suggestion(key: str, suggestion: str) -> None:
+    raw = smoke()
+    set_at(raw, key, 1)
+    with pytest.raises(UserError) as caught:
+        check(raw, "params.yaml")
+    assert str(caught.value) == f"params.yaml: {key}: unknown parameter; did you mean '{suggestion}'?"
+
+
+def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
+    raw = smoke()
+    set_at(raw, "synthetic.evaluate.zzz", 1)
+    with pytest.raises(UserError, match="known are recovered_at"):
+        check(raw, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("synthetic.train.k", [3, 65], "synthetic.train: k = 65 is larger than hidden = 64"),
+        ("synthetic.train.k", [3], "method mfr has a penalty, which needs at least two SAEs"),
+        ("synthetic.train.k", [], "k is empty"),
+        ("synthetic.train.learning_rate", -1, "synthetic.train.learning_rate: Input should be greater than 0, but it is -1"),
+        ("synthetic.generate_synthetic.decay", 1.5, "less than or equal to 1, but it is 1.5"),
+        ("synthetic.generate_synthetic.reading", "one", "'one_group_k36', but it is 'one'"),
+        ("synthetic.generate_synthetic.groups", 30, "leave only 2 in one"),
+        ("synthetic.methods.mfr.penalty.alpha", "auto", "'balanced', 'initial_loss' or 'relative'"),
+        ("synthetic.methods", {"mfr": {}}, "no `baseline`"),
+        ("seeds", [0.0, 1], "valid integer"),
+        ("seeds", ["01"], "valid integer"),
+        ("synthetic.train.k", [True, 3], "valid integer"),
+        ("synthetic.methods", {"baseline": {}, "nan": {}}, "method nan would be read from tables as a missing value"),
+        ("synthetic.generate_synthetic.decay", 1e-10, "greater than or equal to 0.001"),
+        ("eeg.compare.versus", {"mfr": "base"}, "compare.versus has mfr: base, but the methods are baseline, "),
+        ("eeg.compare.versus", {"mrf": "baseline"}, "compare.versus has mrf: baseline, but the methods are baseline, "),
+        ("eeg.methods", {"baseline": {}, "pca": {}}, "methods has pca, which the tables call what SAEs are compared with"),
+        ("synthetic.train.learning_rate", float("inf"), "learning_rate: Input should be a finite number, but it is inf"),
+        ("eeg.train.noise_db", float("nan"), "eeg.train.noise_db: Input should be a finite number, but it is nan"),
+        ("synthetic.methods.mfr.penalty.alpha", float("inf"), "Input should be a finite number"),
+        ("synthetic.methods.reinit.reinitialise.check_every", 21, "check_every = 21 is more than check_steps = 20"),
+        ("language_model.prepare_model.trained_here", None, "must say how"),
+        ("language_model.prepare_model.revision", "main", "revision = main, but a model that is trained here has none"),
+        ("language_model.prepare_model.trained_here.heads", 3, "width = 32 must be a multiple of heads = 3"),
+        (
+            "language_model.dump_activations.context",
+            33,
+            "dump_activations.context = 33 is more than prepare_model.trained_here.context = 32",
+        ),
+        (
+            "language_model.evaluate.sequences",
+            34,
+            "evaluate.sequences = 34, but dump_activations.heldout_tokens = 1000 with context = 32 take 33: ask for fewer",
+        ),
+        ("eeg.preprocess_eeg.low_hz", 50, "low_hz = 50.0 must lie below high_hz = 45.0"),
+        ("eeg.preprocess_eeg.rate_hz", 80, "high_hz = 45.0 must lie below half of rate_hz = 80.0"),
+        ("eeg.preprocess_eeg.subject_pattern", "(S", "subject_pattern: no regular expression: missing )"),
+        ("eeg.preprocess_eeg.subject_pattern", r"S\d+", r"must have one group, such as (S\d+), for the subject: this has 0"),
+        ("eeg.preprocess_eeg.heldout_share", 0.9, "leave nothing for training: their sum must be below 1"),
+        ("eeg.preprocess_eeg.notch_hz", [50, -1], "eeg.preprocess_eeg.notch_hz"),
+        ("eeg.prepare_recordings.eegbci", {"runs": [15]}, "eeg.prepare_recordings.eegbci.runs"),
+        ("seeds", [1, 1], "holds one seed twice"),
+        ("seeds", [], "seeds"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(key: str, value: object, message: str) -> None:
+    raw = smoke()
+    set_at(raw, key, value)
+    with pytest.raises(UserError) as caught:
+        check(raw, "params.yaml")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluate.sequences": 33},
+        {"evaluate.sequences": 34, "dump_activations.left_out": "special_tokens"},
+        {"dump_activations.context": 64, "prepare_model.model": "gpt2"},
+    ],
+)
+def test_what_the_dump_can_hold_is_accepted(changes: dict[str, object]) -> None:
+    raw = smoke()
+    for key, value in changes.items():
+        set_at(raw, f"language_model.{key}", value)
+    assert check(raw, "params.yaml")
+
+
+def test_each_mistake_has_a_line() -> None:
+    raw = smoke()
+    set_at(raw, "synthetic.train.batch", 0)
+    set_at(raw, "eeg.train.hiden", 3)
+    del raw["seeds"]
+    with pytest.raises(UserError) as caught:
+        check(raw, "params.yaml")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml: no such file"):
+        load(tmp_path / "params.yaml")
+    with pytest.raises(UserError, match="cannot be read as text"):
+        load(tmp_path)
+    (tmp_path / "params.yaml").write_bytes(b"seeds: \xff\xfe")
+    with pytest.raises(UserError, match="cannot be read as text"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("seeds: [1\n")
+    with pytest.raises(UserError, match=r"params\.yaml: not YAML"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("")
+    with pytest.raises(UserError, match=r"params\.yaml: "):
+        load(tmp_path / "params.yaml")

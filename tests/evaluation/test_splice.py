@@ -1,0 +1,78 @@
+import pytest
+import torch
+
+from mfr.evaluation.splice import Damage, Damages, damages
+from mfr.sources.language_model.model import capture
+from tests.support.loud_model import HOOK, SHAPE, bridge, folder, pinned, plain, tokens
+
+__all__ = ["bridge", "folder", "pinned", "plain", "tokens"]  # the fixtures
+
+
+@pytest.fixture(scope="module")
+def replaced(tokens):
+    """All positions but the first, and but token 7 and its like, as special tokens are left out."""
+    return (torch.arange(SHAPE.context) > 0) & (tokens % 8 != 7)
+
+
+def plain_log_p(plain, tokens, replace):
+    """Log-probabilities of Hugging Face's own model with its first MLP's output changed by `replace`."""
+    handle = plain.transformer.h[0].mlp.register_forward_hook(lambda module, inputs, output: replace(output.clone()))
+    with torch.no_grad():
+        log_p = plain(tokens.long()).logits.double().log_softmax(-1)[:, :-1]
+    handle.remove()
+    return log_p
+
+
+def test_damages_are_those_of_the_plain_model(bridge, plain, tokens, replaced):
+    mean = capture(bridge, tokens, HOOK)[replaced].mean(0)
+    found = damages(bridge, tokens, replaced, HOOK, mean, [lambda x: x, torch.zeros_like, lambda x: x.roll(1, dims=-1)])
+
+    def splice(change):
+        def replace(output):
+            output[replaced] = change(output[replaced])
+            return output
+
+        return replace
+
+    intact, zero, mean_ablated, rolled = (
+        plain_log_p(plain, tokens, splice(change))
+        for change in (lambda x: x, torch.zeros_like, lambda x: mean.expand_as(x), lambda x: x.roll(1, dims=-1))
+    )
+    following = tokens[:, 1:].long()
+
+    def expected(log_q):
+        loss = torch.nn.functional.nll_loss(log_q.flatten(0, 1), following.flatten()).item()
+        return pytest.approx((loss, (intact.exp() * (intact - log_q)).sum(-1).mean().item()), rel=1e-4, abs=1e-6)
+
+    assert (found.intact, 0.0) == expected(intact)
+    for damage, log_q in zip([found.zero, found.mean, *found.spliced], [zero, mean_ablated, intact, zero, rolled], strict=True):
+        assert (damage.cross_entropy, damage.kl) == expected(log_q)
+    assert min(found.zero.kl, found.mean.kl, found.spliced[2].kl) > 1e-3
+    assert found.spliced[0] == Damage(found.intact, 0.0)
+    assert found.spliced[1] == found.zero
+
+
+def test_damages_do_not_depend_on_the_batching(bridge, tokens, replaced, monkeypatch):
+    mean = torch.zeros(SHAPE.width)
+    whole = damages(bridge, tokens, replaced, HOOK, mean, [lambda x: x * 0.5])
+    monkeypatch.setattr("mfr.evaluation.splice.LOGITS_AT_ONCE", 2 * SHAPE.context * SHAPE.vocabulary)
+    parts = damages(bridge, tokens, replaced, HOOK, mean, [lambda x: x * 0.5])
+    for one, other in zip([whole.zero, *whole.spliced], [parts.zero, *parts.spliced], strict=True):
+        assert vars(one) == pytest.approx(vars(other), rel=1e-5)
+
+
+def test_rows_that_are_not_replaced_are_not_reconstructed(bridge, tokens, replaced):
+    seen = []
+
+    def reconstruct(rows):
+        seen.append(rows)
+        return rows
+
+    damages(bridge, tokens, replaced, HOOK, torch.zeros(SHAPE.width), [reconstruct])
+    torch.testing.assert_close(torch.cat(seen), capture(bridge, tokens, HOOK)[replaced])
+
+
+def test_the_loss_recovered_is_the_share_of_an_ablations_damage():
+    found = Damages(intact=4.0, zero=Damage(8.0, 1.0), mean=Damage(6.0, 1.0), spliced=[Damage(5.0, 0.5)])
+    assert found.recovered(found.spliced[0], found.zero) == 0.75
+    assert found.recovered(found.spliced[0], found.mean) == 0.5

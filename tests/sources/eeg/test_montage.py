@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from mfr.runtime.errors import UserError
+from mfr.sources.eeg.electrodes import TCP19, electrode, known_electrodes
+from mfr.sources.eeg.montage import Montage, common, named
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("EEG FP1-REF", "FP1"),
+        ("EEG FP1-LE", "FP1"),
+        ("Fp1.", "FP1"),
+        ("Fc5..", "FC5"),
+        (" cz ", "CZ"),
+        ("EEG T7-REF", "T3"),
+        ("T8", "T4"),
+        ("P7", "T5"),
+        ("p8.", "T6"),
+        ("EEG EKG1-REF", "EKG1"),
+        ("EEG FP1-F7", "EEG FP1-F7"),
+        ("PHOTIC-REF", "PHOTIC"),
+    ],
+)
+def test_electrode(label, name):
+    assert electrode(label) == name
+
+
+def test_named_electrodes():
+    assert named(["T7", "c3"]) == ["T3", "C3"]
+    with pytest.raises(UserError, match="T3 twice"):
+        named(["T7", "T3"])
+    with pytest.raises(UserError, match="empty"):
+        named([])
+
+
+def test_known_electrodes_hold_tcp19_and_no_other_channel():
+    assert len(set(TCP19)) == 19 and set(TCP19) | {"A1", "A2", "FPZ", "AF7", "CPP5H"} <= set(known_electrodes())
+    assert not {"T7", "EKG1", "PHOTIC", "EOG", "STATUS", "EDF ANNOTATIONS"} & set(known_electrodes())
+
+
+def test_common_electrodes_are_those_of_all_recordings_in_the_order_of_tcp19():
+    first = ["PHOTIC", "EEG O1-REF", "CPz", "EEG FP1-REF", "EEG T7-REF", "EEG EKG1-REF"]
+    second = ["T3", "Cpz.", "Fp1.", "O1..", "C3", "EKG1", "PHOTIC"]
+    assert common([first, second]) == ["FP1", "T3", "O1", "CPZ"]
+    with pytest.raises(UserError, match="no electrode is in all of 3 recordings"):
+        common([first, second, ["C3"]])
+
+
+def test_average_reference_and_bipolar_pairs():
+    signals = np.random.default_rng(0).normal(size=(4, 50))
+    electrodes = ["T3", "O1", "F7", "FP1"]
+    assert Montage(electrodes, "referential").apply(signals) is signals
+    average = Montage(electrodes, "average")
+    np.testing.assert_allclose(average.apply(signals).mean(axis=0), 0, atol=1e-15)
+    np.testing.assert_allclose(average.apply(signals)[0], 0.75 * signals[0] - signals[1:].sum(axis=0) / 4)
+    bipolar = Montage(electrodes, "tcp_bipolar")
+    assert bipolar.channels == ["FP1-F7", "F7-T3"] and average.channels == electrodes
+    np.testing.assert_array_equal(bipolar.apply(signals), [signals[3] - signals[2], signals[2] - signals[0]])
+
+
+def test_one_electrode_has_no_average_reference():
+    with pytest.raises(UserError, match="montage is average, but C3 is the only electrode: less its own mean nothing is left"):
+        Montage(["C3"], "average")
+    assert Montage(["C3"], "referential").channels == ["C3"]
+
+
+def test_tuh_has_22_pairs_of_which_tcp19_has_20():
+    assert len(Montage([*TCP19, "A1", "A2"], "tcp_bipolar").channels) == 22
+    channels = Montage(list(TCP19), "tcp_bipolar").channels
+    assert len(channels) == 20 and {"A1-T3", "T4-A2"}.isdisjoint(channels)
+    with pytest.raises(UserError, match="none of its pairs is among C3, FZ"):
+        Montage(["C3", "FZ"], "tcp_bipolar")

@@ -1,0 +1,48 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mfr.runtime.errors import UnusableError, UserError
+from mfr.sources.eeg.workers import in_processes
+from tests.support.tasks import die, note, refuse
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_item_is_done_once_here_or_elsewhere(tmp_path, workers):
+    names = [str(number) for number in range(6)]
+    assert len(list(in_processes(note, names, tmp_path, workers))) == 6
+    found = {path.name: int(path.read_text()) for path in tmp_path.iterdir()}
+    assert sorted(found) == names and len(set(found.values())) <= workers
+    assert (set(found.values()) == {os.getpid()}) == (workers == 1)
+
+
+def test_what_a_task_raises_is_raised_and_a_killed_worker_is_told(tmp_path):
+    with pytest.raises(UnusableError, match=r"^[01]$"):
+        list(in_processes(refuse, ["0", "1"], tmp_path, 2))
+    with pytest.raises(UserError, match=r"one of 2 worker processes was killed.*set execution.workers lower"):
+        list(in_processes(die, ["0", "1"], tmp_path, 2))
+
+
+def test_workers_end_with_their_parent(tmp_path):
+    program = (
+        "from pathlib import Path; from mfr.sources.eeg.workers import in_processes; from tests.tasks import linger\n"
+        f"if __name__ == '__main__': list(in_processes(linger, ['0', '1'], Path({str(tmp_path)!r}), 2))"
+    )
+    (tmp_path / "program.py").write_text(program)
+    parent = subprocess.Popen([sys.executable, tmp_path / "program.py"], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    places = [tmp_path / "0", tmp_path / "1"]
+    while not all(place.is_file() and place.read_text() for place in places):
+        assert parent.poll() is None
+        time.sleep(0.05)
+    workers = [psutil.Process(int(place.read_text())) for place in places]
+    parent.kill()
+    parent.wait()
+    gone, alive = psutil.wait_procs(workers, timeout=10)
+    assert len(gone) == 2 and not alive

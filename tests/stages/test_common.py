@@ -1,0 +1,169 @@
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from mfr.config.experiment import Params
+from mfr.config.load import load
+from mfr.runtime.errors import UserError
+from mfr.runtime.files import writing
+from stages.common import call, find_method, stage_parser
+from tests.conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_outputs_appear_together_when_all_is_written() -> None:
+    first, second = Path("out/a.csv"), Path("out/b.json")
+    with writing(first, second) as [first_part, second_part]:
+        first_part.write_text("a")
+        second_part.write_text("b")
+        assert not first.exists() and not second.exists()
+    assert first.read_text() == "a" and second.read_text() == "b"
+    assert sorted(path.name for path in Path("out").iterdir()) == ["a.csv", "b.json"]
+
+
+def test_a_failure_leaves_earlier_outputs_and_nothing_else() -> None:
+    output = Path("out/a.csv")
+    with writing(output) as [part]:
+        part.write_text("earlier")
+    with pytest.raises(UserError), writing(output) as [part]:
+        part.write_text("half")
+        raise UserError("stop")
+    assert output.read_text() == "earlier" and len(list(Path("out").iterdir())) == 1
+
+
+def test_a_folder_is_replaced_as_a_whole() -> None:
+    folder = Path("out/model")
+    for name in ("old", "new"):
+        with writing(folder) as [part]:
+            part.mkdir()
+            (part / name).write_text(name)
+    assert [path.name for path in folder.iterdir()] == ["new"]
+
+
+def test_a_file_that_a_cache_links_to_is_replaced_not_written_into() -> None:
+    output, cached = Path("out.csv"), Path("cached.csv")
+    output.write_text("earlier")
+    os.link(output, cached)
+    with writing(output) as [part]:
+        part.write_text("later")
+    assert output.read_text() == "later" and cached.read_text() == "earlier"
+
+
+def test_a_second_writer_is_refused_at_once_and_the_first_goes_on() -> None:
+    with writing(Path("out/a.csv")) as [part]:
+        code = "from pathlib import Path\nfrom stages.common import writing\nwith writing(Path('out/a.csv')) as _: pass"
+        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+        assert "out/a.csv is being written by another process" in second.stderr
+        part.write_text("first")
+    assert Path("out/a.csv").read_text() == "first"
+
+
+def test_a_dead_writer_locks_nobody_out() -> None:
+    code = (
+        "import os\nfrom pathlib import Path\nfrom stages.common import writing\n"
+        "with writing(Path('a.csv')) as [part]:\n part.write_text('x'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)})
+    assert not Path("a.csv").exists()
+    with writing(Path("a.csv")) as [part]:
+        part.write_text("later")
+    assert [path.name for path in Path().glob("*a*.csv")] == ["a.csv"]
+
+
+def arguments() -> argparse.Namespace:
+    return stage_parser("stages.x", "A stage.").parse_args(["--params", str(ROOT / "params" / "smoke.yaml")])
+
+
+def test_a_user_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def stage(_: argparse.Namespace, params: Params) -> None:
+        raise UserError("file.h5: row 3 is wrong: mend it")
+
+    assert call(stage, arguments()) == 1
+    assert capsys.readouterr().err == "error: file.h5: row 3 is wrong: mend it\n"
+
+
+def test_a_missing_input_is_one_line_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(lambda *_: Path("gone.csv").read_text(), arguments()) == 1
+    assert capsys.readouterr().err == "error: gone.csv: no such file: run the stage that makes it first\n"
+
+
+def test_a_missing_file_that_the_error_does_not_name_keeps_its_traceback() -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        call(lambda *_: load_file("nowhere"), arguments())
+
+
+@pytest.fixture
+def heeded_sigint() -> Iterator[None]:
+    """SIGINT as Python handles it, which shells let their background jobs ignore."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
+@pytest.mark.usefixtures("heeded_sigint")
+def test_an_interrupted_stage_leaves_earlier_outputs_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Path("out.csv")
+    output.write_text("earlier")
+
+    def stage(_: argparse.Namespace, params: Params) -> None:
+        with writing(output) as [part]:
+            part.write_text("half")
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert call(stage, arguments()) == 128 + signal.SIGINT
+    assert capsys.readouterr().err == "stopped by SIGINT: the outputs are as they were; run again\n"
+    assert output.read_text() == "earlier"
+
+
+def test_a_mistake_in_the_program_keeps_its_traceback() -> None:
+    def stage(_: argparse.Namespace, params: Params) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        call(stage, arguments())
+
+
+def test_a_full_disk_is_one_line_and_leaves_earlier_results(capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit on file sizes makes a real write fail, as a full disk does."""
+    limited = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from stages.generate_synthetic import main\n"
+        "sys.exit(main())"
+    )
+    Path("params.yaml").write_text((ROOT / "params" / "smoke.yaml").read_text())
+    earlier = Path("data/synthetic/train.h5")
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("earlier")
+    done = subprocess.run([sys.executable, "-c", limited], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the disk") and len(done.stderr.splitlines()) == 1
+    assert earlier.read_text() == "earlier" and list(earlier.parent.iterdir()) == [earlier]
+
+
+def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
+    section = load(ROOT / "params" / "smoke.yaml").eeg
+    assert find_method(section, "mfr").penalty is not None
+    with pytest.raises(UserError, match=r"--method mrf: no such method; params.yaml has baseline, mfr"):
+        find_method(section, "mrf")
+
+
+STAGES = sorted(path.stem for path in (ROOT / "stages").glob("*.py") if "def main(" in path.read_text())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_explains_itself(stage: str) -> None:
+    done = subprocess.run([sys.executable, "-m", f"stages.{stage}", "--help"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and f"python -m stages.{stage}" in done.stdout and "--params" in done.stdout

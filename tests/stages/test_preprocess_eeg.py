@@ -1,0 +1,235 @@
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from scipy import signal
+
+from mfr.config.eeg import PrepareRecordings, PreprocessEeg, Simulated
+from mfr.config.experiment import Execution
+from mfr.runtime import paths
+from mfr.runtime.errors import UserError
+from mfr.sources.eeg.electrodes import TCP19
+from mfr.sources.eeg.signals import microvolts
+from mfr.sources.eeg.split import SPLITS
+from mfr.vectors.reader import Vectors
+from stages import prepare_recordings, preprocess_eeg
+from tests.conftest import ROOT
+from tests.support.recording_files import noise, write_edf, write_fif
+from tests.support.recording_project import OUTPUTS, TWO, prepare, preprocess, project, record
+
+__all__ = ["project"]  # the fixture
+
+
+def test_simulated_recordings_become_vectors_of_different_subjects():
+    simulated = PrepareRecordings(simulated=Simulated(subjects=6, seconds=10))
+    prepare_recordings.run(simulated, Path("recordings"))
+    parameters = PreprocessEeg(step_s=0.125)
+    table = preprocess(parameters)
+    assert table.status.tolist().count("skipped") == 1 and table.reason.str.startswith("cut short").sum() == 1
+    sides = table[table.status == "used"].groupby("split").subject.unique()
+    assert sorted(map(len, sides)) == [1, 2, 3] and len(set().union(*sides)) == 6
+    for split in ("train", "validation", "heldout"):
+        with h5py.File(f"{split}.h5") as file:
+            subjects = json.loads(file.attrs["subjects"])
+            of_row = table.iloc[file["recording"][:]]
+            assert (of_row.split == split).all()
+            assert of_row.subject.tolist() == [subjects[i] for i in file["subject"][:]]
+            assert len(file["vectors"]) == table.windows_kept[table.split == split].sum()
+            assert file["vectors"].shape[1] == 19 * 32 == 19 * file.attrs["window_samples"]
+            assert [file[name].dtype for name in ("vectors", "recording", "start_s", "subject")] == ["f4", "i4", "f4", "i4"]
+            assert file["mean"].shape == file["deviation"].shape == (len(file["vectors"]), 19)
+            assert json.loads(file.attrs["channels"]) == list(TCP19) and file.attrs["rate_hz"] == 128
+            assert json.loads(file.attrs["parameters"]) == parameters.model_dump()
+            assert file.attrs["files_used"] == len(table) - 1 and file.attrs["files_skipped"] == 1
+            assert json.loads(file.attrs["files"]) == table.index.tolist()
+            rows = file["vectors"][:].reshape(-1, 19, 32)
+        np.testing.assert_allclose(rows.mean(axis=2), 0, atol=1e-5)
+        np.testing.assert_allclose(rows.std(axis=2), 1, atol=1e-4)
+        with Vectors(Path(f"{split}.h5")) as vectors:
+            assert vectors.source == "eeg" and vectors.rows == len(rows)
+    assert (table.windows_kept[table.status == "used"] == (1280 - 32) // 16 + 1).all()
+
+
+def test_a_row_is_the_window_that_its_columns_name():
+    for name in ("a", "b", "c", "d"):
+        record(f"{name}/1.edf", seed=ord(name))
+    prepare()
+    table = preprocess(TWO.model_copy(update={"standardise": "none"}))
+    sections = signal.butter(5, [0.5, 45], btype="bandpass", fs=256, output="sos")
+    with h5py.File("train.h5") as file:
+        row = 57
+        index = file["recording"][row]
+        seed = ord(table.subject.iloc[index])
+        raw = np.stack([noise(10, seed=seed), noise(10, seed=seed + 100)])
+        clean = signal.resample_poly(signal.sosfiltfilt(sections, raw, padlen=512), 1, 2, axis=1)
+        first = round(file["start_s"][row] * 128)
+        assert (index, first) == (np.flatnonzero(table.split == "train")[1], (row - 40) * 32)
+        np.testing.assert_allclose(file["vectors"][row].reshape(2, 32), clean[:, first : first + 32], atol=0.2)
+
+
+def test_equal_parameters_give_equal_files_and_the_seed_draws_other_subjects():
+    for subject in "abcdefgh":
+        record(f"{subject}/1.edf")
+    prepare()
+    held = set()
+    for seed in (0, 0, 1, 2, 3):
+        table = preprocess(TWO.model_copy(update={"seed": seed}))
+        chosen = table.subject[table.split == "heldout"]
+        assert len(chosen) == 2
+        held.add(("".join(sorted(chosen)), seed, Path("heldout.h5").read_bytes()))
+    assert len(held) == 4 and len({chosen for chosen, _, _ in held}) > 1
+
+
+def test_vectors_tell_the_recordings_by_their_contents():
+    paths = [record(f"{subject}.edf") for subject in "abc"]
+    write_edf(Path("mine/d.edf"), {"O1": noise(10)})
+    write_fif(Path("mine/e_raw.fif"), {"C3": noise(200, 1024), "C4": noise(200, 1024)}, 1024, split_size="2MB")
+    prepare()
+    preprocess()
+    made = [path.read_bytes() for path in OUTPUTS.values()]
+    touch(paths[0])
+    prepare()
+    preprocess()
+    assert [path.read_bytes() for path in OUTPUTS.values()] == made
+    read = {f"{name}.edf": [f"{name}.edf"] for name in "abc"}
+    read |= {"d.edf": [], "e_raw-1.fif": [], "e_raw.fif": ["e_raw.fif", "e_raw-1.fif"]}
+    contents = {path: b"".join(Path("mine", name).read_bytes() for name in names) for path, names in read.items()}
+    hashes = {path: hashlib.sha256(content).hexdigest() if content else "" for path, content in contents.items()}
+    for path in OUTPUTS.values():
+        with h5py.File(path) as file:
+            files, told = (json.loads(file.attrs[name]) for name in ("files", "files_sha256"))
+        assert dict(zip(files, told, strict=True)) == hashes
+
+
+def test_one_subject_is_not_enough():
+    record("a/1.edf")
+    record("a/2.edf")
+    write_edf(Path("mine/b/1.edf"), {"O1": noise(10)})
+    prepare()
+    with pytest.raises(
+        UserError, match=r"need 3 subjects, .* of 'a' \(skipped: 1 × missing electrodes: C3, C4\): add .*folder of its own"
+    ):
+        preprocess()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "warned"),
+    [({}, True), ({"subject_pattern": r"(patient\d)"}, False), ({"split": "time"}, False)],
+)
+def test_subjects_are_counted_and_told_of_where_files_names_made_them(capsys, parameters, warned):
+    for n in range(6):
+        record(f"patient{n // 2}_session{n % 2}.edf", seed=n)
+    prepare()
+    preprocess(TWO.model_copy(update=parameters))
+    told, warning, *_ = capsys.readouterr().err.splitlines()
+    assert told == f"preprocess_eeg: 6 usable files of {3 if 'subject_pattern' in parameters else 6} subjects"
+    expected = "warning: 6 of them are taken for a subject each by the file's name, such as patient0_session0.edf: "
+    assert warning.startswith(expected) == warned
+
+
+def test_two_subjects_are_enough_without_validation():
+    for name in ("a", "b"):
+        record(f"{name}/1.edf")
+    prepare()
+    table = preprocess(TWO.model_copy(update={"validation_share": 0.0}))
+    assert sorted(table.split) == ["heldout", "train"]
+    with h5py.File("validation.h5") as file:
+        assert file.attrs["complete"] and file["vectors"].shape == (0, 64)
+
+
+def test_a_side_without_vectors_is_refused():
+    for name in ("a", "b"):
+        record(f"{name}/1.edf")
+    write_edf(Path("mine/c/1.edf"), {"C3": noise(10), "C4": np.zeros(2560)})
+    prepare()
+    with pytest.raises(
+        UserError, match=r"no vector is left for the (train|validation|heldout) side of the split: 1 × constant: C4"
+    ):
+        preprocess()
+    assert not list(Path().glob("*.h5"))
+
+
+def grow(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def touch(path: Path) -> None:
+    os.utime(path, ns=(0, 1))
+
+
+@pytest.mark.parametrize(("change", "message"), [(grow, "has changed"), (touch, "has changed"), (Path.unlink, "is missing")])
+def test_a_file_that_is_not_the_one_in_the_manifest(change, message):
+    record("a/1.edf")
+    path = record("b/1.edf")
+    prepare()
+    change(path)
+    with pytest.raises(UserError, match=rf"b/1.edf {message} since prepare_recordings listed it"):
+        preprocess()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"root": "."}', '{"root": ".", "files": [{}]}'])
+def test_a_broken_manifest(text):
+    with pytest.raises(UserError, match="no such file: run prepare_recordings first"):
+        preprocess()
+    Path("recordings").mkdir()
+    Path("recordings/manifest.json").write_text(text)
+    with pytest.raises(UserError, match="not a manifest"):
+        preprocess()
+
+
+def test_progress_is_told_at_most_once_a_file(capsys):
+    for subject in "abc":
+        record(f"{subject}/1.edf")
+    prepare()
+    preprocess(TWO, Execution(progress_s=1e-9))
+    assert capsys.readouterr().err.count("of 3 usable files\n") == 3
+    preprocess(TWO, Execution(progress_s=60))
+    assert "usable files\n" not in capsys.readouterr().err
+
+
+def test_both_stages_from_the_command_line(capsys):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["eeg"]["prepare_recordings"] = {"recordings": "simulated", "simulated": {"subjects": 3, "seconds": 10, "seed": 0}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert preprocess_eeg.main([]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert prepare_recordings.main([]) == preprocess_eeg.main([]) == 0
+    for output in (*(paths.vectors("eeg", split) for split in SPLITS), paths.RECORDINGS_TABLE):
+        assert output.is_file()
+
+
+@pytest.mark.skipif("MFR_EEG_DIR" not in os.environ, reason="MFR_EEG_DIR names no folder with a real recording")
+def test_a_real_recording_lacks_electrodes_of_tcp19_and_serves_without_them():
+    [path] = Path(os.environ["MFR_EEG_DIR"]).rglob("*.edf")
+    for subject in ("one", "two", "three"):
+        Path("mine", subject).mkdir(parents=True)
+        shutil.copy(path, Path("mine", subject, "recording.edf"))
+    prepare()
+    with pytest.raises(UserError, match="3 × missing electrodes: FP1, FP2, F7, F8"):
+        preprocess(PreprocessEeg())
+    table = preprocess(PreprocessEeg(channels=[name for name in TCP19 if name not in ("FP1", "FP2", "F7", "F8")]))
+    # The program that wrote the file filled its last data record up with the last value: two windows are constant.
+    assert (table.windows_kept == 954).all() and (table.windows_dropped == 2).all()
+    with h5py.File("train.h5") as train, h5py.File("heldout.h5") as heldout:
+        assert train["vectors"].shape == (954, 15 * 32)
+        np.testing.assert_array_equal(train["vectors"][:], heldout["vectors"][:])
+
+
+@pytest.mark.skipif("MFR_EEG_DIR" not in os.environ, reason="MFR_EEG_DIR names no folder with a real recording")
+def test_one_real_recording_serves_by_itself():
+    prepare_recordings.run(PrepareRecordings(recordings=os.environ["MFR_EEG_DIR"]), Path("recordings"))
+    table = preprocess(PreprocessEeg(channels="common", montage="average", split="time"))
+    assert table.status.tolist() == ["used"] and table.flat.tolist() == [2] and table.clipped.tolist() == [0]
+    assert table.windows_kept.sum() > 940
+    for path in OUTPUTS.values():
+        with h5py.File(path) as file:
+            assert len(json.loads(file.attrs["channels"])) == file["mean"].shape[1] == 30
+            signals = microvolts(file["vectors"][:], file["mean"][:], file["deviation"][:])
+        np.testing.assert_allclose(signals.mean(axis=1), 0, atol=1e-3)  # the average reference
+        assert 3 < np.median(signals.std(axis=2)) < 30

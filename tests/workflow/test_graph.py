@@ -1,0 +1,103 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import clone, drift, dvc_jobs, edit, run, snakemake_jobs
+from workflow.graph import code_of, declared
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(clone(tmp_path))
+    return tmp_path
+
+
+def test_both_engines_describe_the_same_jobs(project: Path) -> None:
+    jobs = snakemake_jobs()
+    assert len(jobs) == 5 + 7 + 7 + 2 + 2 + 3 + 3
+    assert drift(jobs, dvc_jobs()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("    cmd: python -m stages.prepare_recordings", "    cmd: python -m stages.prepare_recordings -v", "only one engine"),
+        ("      - stages/dump_activations.py\n", "", "inputs of python -m stages.dump_activations"),
+        (
+            "      - language_model.text\n      - language_model.dump_activations\n",
+            "      - language_model.dump_activations\n",
+            "parameters of python -m stages.dump_activations",
+        ),
+        (
+            "      - data/eeg/recordings: {persist: true}\n",
+            "      - data/eeg/files: {persist: true}\n",
+            "outputs of python -m stages.pre",
+        ),
+    ],
+)
+def test_an_injected_drift_is_seen(project: Path, old: str, new: str, where: str) -> None:
+    edit(project, "dvc.yaml", old, new)
+    assert any(line.startswith(where) for line in drift(snakemake_jobs(), dvc_jobs()))
+
+
+def test_every_output_of_dvc_stays_until_it_is_replaced(project: Path) -> None:
+    """DVC would delete an output before its stage runs, and a failure would lose the earlier result."""
+    outputs = [
+        line for line in (project / "dvc.yaml").read_text().splitlines() if line.startswith("      - ") and ": {" in line
+    ]
+    assert len(outputs) > 20 and all("persist: true" in line for line in outputs)
+
+
+def test_a_stage_that_chooses_a_device_asks_for_the_gpu(project: Path) -> None:
+    rules = [rule for path in Path("workflow/rules").glob("*.smk") for rule in path.read_text().split("\nrule ")[1:]]
+    asks = {re.findall(r"python -m stages\.(\w+)", rule)[0]: "gpu=1" in rule for rule in rules}
+    chooses = {stage: "resolve_device(" in Path(f"stages/{stage}.py").read_text() for stage in asks}
+    assert asks == chooses and len(set(asks.values())) == 2
+
+
+def test_the_profile_for_a_cluster_is_one_that_snakemake_reads(project: Path) -> None:
+    plan = ["snakemake", "--dry-run", "--cores", "1", "--workflow-profile", "profiles/slurm"]
+    assert "generate_synthetic" in run(project, *plan, "--executor", "local")
+    edit(project, "profiles/slurm/config.yaml", "restart-times", "restart-tines")
+    assert "restart-tines" in run(project, *plan, "--executor", "local", fails=True)
+
+
+def test_code_is_followed_through_imports(project: Path) -> None:
+    code = code_of("stages.train")
+    assert {"stages/train.py", "stages/common.py", "mfr/sae.py", "mfr/seeds.py"} <= set(code)
+    assert not {"mfr/eeg.py", "mfr/figures.py", "stages/compare.py"} & set(code)
+
+
+def test_declared_parameters_are_looked_up_by_dotted_keys() -> None:
+    config = {"a": {"b": {"c": 1}}, "d": 2}
+    assert declared(config, "a.b", "d") == {"a.b": {"c": 1}, "d": 2}
+
+
+def test_mistakes_in_the_parameters_stop_snakemake_before_any_job(project: Path) -> None:
+    edit(project, "params.yaml", "recordings: simulated", "recordins: simulated")
+    output = run(project, "snakemake", "--cores", "1", fails=True)
+    assert "params.yaml: eeg.prepare_recordings.recordins: unknown parameter; did you mean 'recordings'?" in output
+    assert "Traceback" not in output and not (project / "data").exists()
+
+
+def test_values_given_to_snakemake_are_refused_since_no_stage_would_see_them(project: Path) -> None:
+    output = run(project, "snakemake", "--cores", "1", "--dry-run", "--config", "seeds=[3]", fails=True)
+    assert "edit params.yaml instead" in output
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [("data/eeg/recordings/mine", "lies in"), ("data/eeg", "holds data/eeg/recordings")],
+    ids=["in", "around"],
+)
+def test_recordings_in_or_around_an_output_are_refused_before_snakemake_deletes_them(
+    project: Path, folder: str, why: str
+) -> None:
+    recording = project / "data" / "eeg" / "recordings" / "mine" / "first.edf"
+    recording.parent.mkdir(parents=True)
+    recording.write_bytes(b"mine")
+    edit(project, "params.yaml", "recordings: simulated", f"recordings: {folder}")
+    output = run(project, "snakemake", "--cores", "1", "data/eeg/recordings", fails=True)
+    assert f"prepare_recordings.recordings: {folder} {why}" in output and "Traceback" not in output
+    assert recording.read_bytes() == b"mine"
