@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from mfr.compute.devices import limit_threads, resolve_device
-from mfr.config.experiment import SOURCES, Params, Source
+from mfr.config.experiment import SOURCES, Params
 from mfr.config.load import load
 from mfr.runtime import paths
 from mfr.training.trainer import Trainer
@@ -22,7 +22,7 @@ from mfr.vectors.reader import Vectors
 STEPS_A_TURN = 50
 
 
-def measure(params: Params, source: Source) -> pd.DataFrame:
+def measure(params: Params, source: str) -> pd.DataFrame:
     """Columns method, seconds, time_ratio and steps; a row for each method that takes as many steps as the baseline."""
     limit_threads(params.execution.threads)
     device, section = resolve_device(params.execution.device), params.source(source)

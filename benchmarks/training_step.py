@@ -142,12 +142,12 @@ def _file(shape: Shape, folder: Path) -> Path:
 
 def _gemm(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
     out = torch.empty(len(x), shape.train.hidden, device=x.device)
-    return lambda: [torch.addmm(b, x, W.T, out=out) for W, b in trainer.parameters]
+    return lambda: [torch.addmm(own.b, x, own.W.T, out=out) for own in trainer.members]
 
 
 def _dense(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
     """The same SAEs with a dense latent matrix, autograd and fused AdamW."""
-    saes = [[torch.nn.Parameter(tensor.clone()) for tensor in pair] for pair in trainer.parameters]
+    saes = [[torch.nn.Parameter(tensor.clone()) for tensor in (own.W, own.b)] for own in trainer.members]
     optimizer = torch.optim.AdamW(chain.from_iterable(saes), lr=shape.train.learning_rate, fused=True)
 
     def step() -> None:

@@ -65,7 +65,7 @@ def call(stage: Callable[[argparse.Namespace, Params], str], arguments: argparse
             raise
         print(f"error: the disk is full ({error}): make room and run again", file=sys.stderr)
         return 1
-    print(f"{title(arguments)} · {time.monotonic() - started:.0f} s · {figure}", file=sys.stderr)
+    print(f"{title(arguments)} · {time.monotonic() - started:.0f} s · {figure}")
     return 0
 
 

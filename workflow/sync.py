@@ -12,11 +12,12 @@ from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
-import yaml
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
 
 from mfr.config.experiment import SOURCES
+from mfr.config.load import load
+from mfr.sources.source import source
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,10 +73,10 @@ def dvc_is_clean(target: str) -> bool:
 
 
 def _dvc_targets(target: str) -> list[str]:
-    if target == "all":
-        return []
-    stages = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
-    return ["--with-deps", *(name for name in stages if name.endswith(f"_{target}"))]
+    """The last stages of a source or of all; with their dependencies these are all that the experiment needs."""
+    sources = load(Path("params.yaml")).sources if target == "all" else [target]
+    last = [f"{stage}@{name}" for name in sources for stage in ("describe", "compare")]
+    return ["--with-deps", *last, *(f"export_{name}" for name in sources if source(name).exported)]
 
 
 def _run(*command: str) -> str:

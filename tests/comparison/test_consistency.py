@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfr.comparison.consistency import between_seeds, consistency, consistency_tree
+from mfr.comparison.consistency import between_seeds, consistency
 from mfr.saes.ensemble import Ensemble
 
 
@@ -22,9 +22,9 @@ def test_within_and_between_compare_different_saes() -> None:
     found = table.set_index("kind")
     assert found.loc["within", "pw_mcc"] == pytest.approx(0.5) and found.loc["within", "matched_70"] == pytest.approx(0.5)
     assert found.loc["between", "pw_mcc"] == pytest.approx(1) and found["pairs"].tolist() == [2, 2]
-    tree = consistency_tree(table.assign(method="baseline"))
     same = {"pw_mcc": 1.0, "matched_70": 1.0, "pw_mcc_live": 1.0, "matched_70_live": 1.0}
-    assert tree["baseline"]["between"]["k3"] == same | {f"{name}_sd": pytest.approx(0, abs=1e-6) for name in same}
+    spreads = {f"{name}_sd": 0.0 for name in same}
+    assert dict(found.loc["between", [*same, *spreads]]) == pytest.approx(same | spreads, abs=1e-6)
     assert consistency([ensemble(EYE, TURNED)], [ALL])["kind"].tolist() == ["within"]
 
 

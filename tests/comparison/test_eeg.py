@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mfr.comparison import eeg as eeg_results
 from mfr.runtime import paths
 from stages import compare, denoise, evaluate, prepare_recordings, preprocess_eeg, train
 from tests.support.small_project import small_project
@@ -30,10 +29,19 @@ def in_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
 
 
+TABLES = ("summary", "values", "contests", "consistency", "learning_curves", "table3", "claims", "denoising", "recordings")
+FIGURES = (
+    *("learning_curves", "reconstruction", "density", "decoder_distances", "denoising"),
+    *("traces", "spectra", "patterns", "scalps"),
+)
+
+
 def test_every_table_and_figure_is_there() -> None:
-    for name in eeg_results.FIGURES:
-        assert paths.result("eeg", name).read_bytes().startswith(b"\x89PNG")
-    table3, claims, denoising = (pd.read_csv(paths.result("eeg", name)) for name in eeg_results.TABLES[1:])
+    names = {*(f"{name}.csv" for name in TABLES), *(f"{name}.png" for name in FIGURES), "origin.json"}
+    assert {path.name for path in paths.results("eeg").iterdir()} == names
+    for name in FIGURES:
+        assert paths.result("eeg", f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    table3, claims, denoising = (pd.read_csv(paths.result("eeg", f"{name}.csv")) for name in ("table3", "claims", "denoising"))
     assert set(table3["k"]) == {"4", "8", "mean"} and table3["l2"].notna().sum() == 4
     assert {claim.split(":")[0] for claim in claims["claim"]} == {"mfr"} and set(claims["verdict"]) == {"undecided"}
     assert set(denoising["denoiser"]) == {"nothing", "wiener", "pca", "baseline", "mfr"} and len(denoising) == 5 * 4 * 8
@@ -50,11 +58,18 @@ def test_table3_agrees_with_the_evaluations() -> None:
 
 
 def test_the_metrics_hold_what_each_method_gains() -> None:
-    metrics = json.loads(paths.metrics("eeg").read_text())
-    table = pd.read_csv(paths.denoising("mfr", 0)).query("noise == 'pop' and k == 8").groupby("denoiser")["snr_gain_db"].mean()
-    found = metrics["denoising"]["mfr"]["pop"]["k8"]
-    assert found["snr_gain_db"] == pytest.approx(table["sae"], abs=1e-3)
-    assert found["over_pca_db"] == pytest.approx(table["sae"] - table["pca"], abs=1e-3)
+    metrics = json.loads(paths.metrics("eeg").read_text())["eeg"]
+    table = pd.read_csv(paths.denoising("mfr", 0)).query("denoiser == 'sae'")
+    assert metrics["mfr"]["gain_db"] == pytest.approx(table["snr_gain_db"].mean(), rel=1e-3)
+    losses = [sae["mse"] for sae in json.loads(paths.evaluation("eeg", "mfr", 0).read_text())["saes"]]
+    assert metrics["mfr"]["mse"] == pytest.approx(sum(losses) / len(losses), rel=1e-3)
+    assert (metrics["recordings_used"], metrics["recordings_skipped"]) == (5, 1)
+
+
+def test_results_say_where_they_come_from() -> None:
+    origin = json.loads(paths.result("eeg", "origin.json").read_text())
+    assert {"date", "commit", "python", "packages", "machine", "seeds", "section"} == set(origin)
+    assert origin["section"]["train"]["k"] == [4, 8] and origin["packages"]["torch"]
 
 
 def test_line_noise_that_no_window_could_hold_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,10 +77,3 @@ def test_line_noise_that_no_window_could_hold_is_refused(capsys: pytest.CaptureF
     Path("broken.yaml").write_text(text.replace("line_hz: 40.0", "line_hz: 50.0"))
     assert denoise.main(["--method", "baseline", "--seed", "0", "--params", "broken.yaml"]) == 1
     assert "denoise.line_hz = 50.0 must lie below half of preprocess_eeg.rate_hz = 100.0" in capsys.readouterr().err
-
-
-def test_recordings_that_are_all_used_have_no_reasons(tmp_path: Path) -> None:
-    table = pd.read_csv(paths.RECORDINGS_TABLE)
-    table[table["status"] == "used"].to_csv(tmp_path / "used.csv", index=False)
-    tree = eeg_results.recordings_tree(tmp_path / "used.csv")
-    assert tree["used"] > 0 and tree["skipped"] == 0 and tree["reasons"] == {}

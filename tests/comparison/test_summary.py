@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mfr.comparison.summary import CONTESTED, contests, long_table, mean_curves, metrics_tree, summarise
+from mfr.comparison.summary import CONTESTED, contests, long_table, mean_curves, over_k, summarise
 from mfr.evaluation.records import Evaluation, PairMetrics, SaeMetrics, SimilarityCorrelation
 
 
@@ -51,8 +51,6 @@ def test_a_method_may_be_set_against_another_than_the_baseline() -> None:
     runs = [*RUNS, *(run.model_copy(update={"method": "more"}) for run in RUNS[2:])]
     summary = summarise(long_table(runs), {"more": "mfr"})
     assert row(summary, "more", "k4", "mse")["change"] == 0 and row(summary, "more", "k4", "mse")["versus"] == "mfr"
-    tree = metrics_tree(summary)
-    assert "change_percent" in tree["more"]["k4"]["mse"] and "change_percent" not in tree["baseline"]["k4"]["mse"]
 
 
 def test_contests_call_better_only_what_is_so_by_its_interval() -> None:
@@ -105,12 +103,15 @@ def test_saes_of_equal_k_are_averaged_before_the_seeds() -> None:
     assert mean["mean"] == 3.0 and mean["seeds"] == 1 and np.isnan(mean["sd"])
 
 
-def test_metrics_tree_reads_well_and_holds_no_nan() -> None:
-    tree = metrics_tree(summarise(long_table(RUNS), {}))
-    assert tree["mfr"]["k4"]["mse"]["mean"] == pytest.approx(1.7)
-    assert tree["mfr"]["k4"]["mse"]["change_percent"] == pytest.approx(-35)
-    assert "change_percent" not in tree["baseline"]["k4"]["mse"]
-    assert set(metrics_tree(summarise(long_table(RUNS[:1]), {}))["baseline"]["k4"]["mse"]) == {"mean"}
+def test_the_mean_over_k_is_over_k_and_seeds_or_of_the_only_k() -> None:
+    losses = over_k(summarise(long_table(RUNS), {}), "mse")
+    expected = {
+        method: np.mean([np.mean([sae.mse for sae in run.saes]) for run in RUNS if run.method == method])
+        for method in ("baseline", "mfr")
+    }
+    assert losses == pytest.approx(expected)
+    alone = [evaluation("baseline", seed, {4: 2.0 + seed}) for seed in (0, 1)]
+    assert over_k(summarise(long_table(alone), {}), "mse") == {"baseline": 2.5}
 
 
 def test_mean_curves_average_over_seeds_and_saes() -> None:

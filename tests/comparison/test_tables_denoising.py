@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mfr.comparison.tables import denoising_table, denoising_tree
+from mfr.comparison.tables import denoising_table
 
 GAINS = {"baseline": [2.0, 2.2, 2.1], "mfr": [4.0, 4.1, 4.2]}
 
@@ -33,10 +33,3 @@ def test_methods_over_seeds_stand_beside_the_references() -> None:
 def test_one_seed_has_no_verdict() -> None:
     one = denoising_table(runs()[lambda table: table["seed"] == 0]).set_index("denoiser")
     assert one.loc["mfr", "verdict"] == "undecided" and np.isnan(one.loc["mfr", "low"]) and one.loc["mfr", "n"] == 1
-
-
-def test_the_tree_has_means_over_strengths() -> None:
-    both = pd.concat([runs(), runs().assign(snr_db=5, snr_gain_db=runs()["snr_gain_db"] - 1)], ignore_index=True)
-    tree = denoising_tree(denoising_table(both))
-    assert tree["mfr"]["blink"]["k4"] == pytest.approx({"snr_gain_db": 3.6, "over_pca_db": 1.1})
-    assert tree["wiener"]["blink"]["all"] == {"snr_gain_db": 8.5} and "nothing" not in tree

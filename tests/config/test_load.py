@@ -4,25 +4,15 @@ from typing import Any
 import pytest
 import yaml
 
-from mfr.config.experiment import SOURCES
+from mfr.config.eeg import Eeg
 from mfr.config.load import check, load
 from mfr.runtime.errors import UserError
 from tests.conftest import ROOT
-
-FILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
-
-
-STUDIES = {
-    "tenth_every_group_k3": "synthetic",
-    "tenth_one_group_k36": "synthetic",
-    "confirm_one_group_k36": "synthetic",
-    "map_one_group_k36": "synthetic",
-    "language_model_methods": "language_model",
-}
+from tests.support.small_project import SMOKE
 
 
 def smoke() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "params" / "smoke.yaml").read_text())
+    return yaml.safe_load(SMOKE)
 
 
 def set_at(raw: dict[str, Any], key: str, value: object) -> None:
@@ -32,15 +22,36 @@ def set_at(raw: dict[str, Any], key: str, value: object) -> None:
     raw[last] = value
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_files_of_the_project_are_sound(path: Path) -> None:
-    assert load(path).seeds
+def test_the_project_s_own_file_is_sound() -> None:
+    assert load(ROOT / "params.yaml").seeds
 
 
-@pytest.mark.parametrize(("name", "studied"), STUDIES.items())
-def test_a_study_of_one_source_leaves_the_others_as_params_yaml_has_them(name: str, studied: str) -> None:
-    own, usual = (yaml.safe_load(path.read_text()) for path in (ROOT / "params" / f"{name}.yaml", FILES[0]))
-    assert {source for source in SOURCES if own[source] != usual[source]} == {studied}
+def test_a_source_without_a_section_is_absent() -> None:
+    raw = smoke() | {"sources": ["eeg"]}
+    del raw["synthetic"], raw["language_model"]
+    params = check(raw, "params.yaml")
+    assert params.section(Eeg).train.hidden == 64
+    with pytest.raises(UserError, match=r"params\.yaml has no section synthetic: its sources are eeg"):
+        params.source("synthetic")
+
+
+def test_sources_must_be_the_sections_that_are_there() -> None:
+    with pytest.raises(UserError, match="sources lists eeg, but the sections are eeg, language_model, synthetic"):
+        check(smoke() | {"sources": ["eeg"]}, "params.yaml")
+    raw = smoke()
+    del raw["eeg"]
+    with pytest.raises(UserError, match="sources lists synthetic, language_model, eeg, but the sections are"):
+        check(raw, "params.yaml")
+
+
+def test_sections_that_would_be_empty_may_be_left_out() -> None:
+    raw = smoke()
+    for source in raw["sources"]:
+        del raw[source]["compare"], raw[source]["evaluate"]
+    del raw["eeg"]["denoise"], raw["eeg"]["prepare_recordings"], raw["eeg"]["preprocess_eeg"], raw["execution"]
+    raw["language_model"]["dump_activations"]["heldout_tokens"] = 10_000
+    params = check(raw, "params.yaml")
+    assert params.section(Eeg).prepare_recordings.recordings == "simulated" and params.source("synthetic").compare.versus == {}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from mfr.config.language_model import TrainedHere
-from mfr.description.text import TOKENS_AFTER, TOKENS_BEFORE, contexts, promoted
+from mfr.description.text import TOKENS_AFTER, TOKENS_BEFORE, around, promoted
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
 from mfr.sources.language_model.model import ModelManifest, load
 from mfr.sources.manifest import MANIFEST
@@ -30,20 +30,20 @@ def tokens(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
 
 def test_the_token_is_marked_in_the_text_around_it(tokenizer: PreTrainedTokenizerBase, tokens: np.ndarray) -> None:
     sequences, positions = (array.flatten() for array in np.mgrid[0:2, 1:LENGTH])
-    for text, sequence, position in zip(contexts(tokenizer, tokens, sequences, positions), sequences, positions, strict=True):
+    for text, sequence, position in zip(around(tokenizer, tokens, sequences, positions), sequences, positions, strict=True):
         start, stop = max(1, position - TOKENS_BEFORE), position + TOKENS_AFTER + 1
         assert re.findall("«(.*)»", text) == [tokenizer.decode(tokens[sequence, position])]
-        around = re.sub("[«»…]", "", text)
-        assert around == tokenizer.decode(tokens[sequence, start:stop]) and around in TEXT * 4
+        unmarked = re.sub("[«»…]", "", text)
+        assert unmarked == tokenizer.decode(tokens[sequence, start:stop]) and unmarked in TEXT * 4
         assert text.startswith("…") == (start > 1) and text.endswith("…") == (stop < LENGTH)
         assert text[: text.index("«")].strip("…") == tokenizer.decode(tokens[sequence, start:position])
 
 
 def test_contexts_come_in_the_order_of_their_rows(tokenizer: PreTrainedTokenizerBase, tokens: np.ndarray) -> None:
     sequences, positions = np.array([1, 0, 1, 1]), np.array([9, 3, 2, 9])
-    found = contexts(tokenizer, tokens, sequences, positions)
+    found = around(tokenizer, tokens, sequences, positions)
     for text, sequence, position in zip(found, sequences, positions, strict=True):
-        assert [text] == contexts(tokenizer, tokens, np.array([sequence]), np.array([position])).tolist()
+        assert [text] == around(tokenizer, tokens, np.array([sequence]), np.array([position])).tolist()
     assert len(set(found)) == 3
 
 
@@ -51,7 +51,7 @@ def test_a_token_that_is_a_part_of_a_character_marks_the_character(tokenizer: Pr
     ids = tokenizer("a fox 🦊 over", add_special_tokens=False)["input_ids"]
     tokens = np.array([[tokenizer.bos_token_id, *ids]])
     parts = [i for i in range(1, tokens.shape[1]) if "�" in tokenizer.decode(tokens[0, i])]
-    found = contexts(tokenizer, tokens, np.zeros(len(parts), int), np.array(parts))
+    found = around(tokenizer, tokens, np.zeros(len(parts), int), np.array(parts))
     assert len(parts) == 4 and {re.sub(" ?«[ ]?", "«", text) for text in found} == {"a fox«🦊» over"}
 
 
@@ -62,7 +62,7 @@ def test_tokenizers_that_drop_a_first_space_keep_it_inside_the_text() -> None:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, bos_token="<s>")
     assert tokenizer.decode([2]) == "fox"
     tokens, sequences = np.arange(5)[None], np.zeros(3, int)
-    found = contexts(tokenizer, tokens, sequences, np.array([1, 2, 3]))
+    found = around(tokenizer, tokens, sequences, np.array([1, 2, 3]))
     assert found.tolist() == ["«brown» foxes jump", "brown« fox»es jump", "brown fox«es» jump"]
 
 

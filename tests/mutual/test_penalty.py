@@ -3,15 +3,13 @@ import math
 import pytest
 import torch
 
-from mfr.mutual import penalty as mutual
 from mfr.mutual.assignment import CANDIDATES
 from mfr.mutual.matches import links, match
-from mfr.mutual.penalty import alpha, warmup
-from mfr.saes import step_cpu as kernels
+from mfr.mutual.penalty import alpha, pull, pull_cpu, warmup
 from mfr.saes.ensemble import unevenness
 from tests.support.dense import dense_penalty, dense_weights
 
-PULLS = [pytest.param(mutual.pull, id="torch"), pytest.param(kernels.pull, id="compiled")]
+PULLS = [pytest.param(pull, id="torch"), pytest.param(pull_cpu, id="compiled")]
 
 
 def unit_rows(W: torch.Tensor) -> torch.Tensor:
@@ -72,8 +70,7 @@ def test_following_is_near_the_best_partners_and_a_gap_of_zero_exact() -> None:
         W = W + torch.randn(W.shape, generator=generator)
         followed, exact = match(W, "hungarian", 0.002, followed), match(W, "hungarian", 0.0, exact)
         penalty, best = (
-            mutual.pull(W, links(matches, 4, 60), torch.zeros(4, 60), torch.zeros_like(W)).item()
-            for matches in (followed, exact)
+            pull(W, links(matches, 4, 60), torch.zeros(4, 60), torch.zeros_like(W)).item() for matches in (followed, exact)
         )
         assert best - 1e-6 <= penalty <= best + 0.002 + 1e-6
     assert CANDIDATES < 60 and all(pair.gap == 0 for pair in exact) and any(pair.gap > 0 for pair in followed)

@@ -6,7 +6,7 @@ import sys
 
 LINES = """
 import time
-from mfr.progress import Ticker
+from mfr.runtime.progress import Ticker
 with Ticker({log_s}) as tell:
     for number in range(6):
         time.sleep(0.05)

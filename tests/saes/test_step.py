@@ -1,12 +1,21 @@
 import pytest
 import torch
 
-from mfr.saes import ensemble as sae
-from mfr.saes import step_cpu as kernels
+from mfr.saes import step as on_any_device
+from mfr.saes import step_cpu
 from mfr.saes.ensemble import Ensemble, decode, encode, preactivations
+from mfr.saes.step import Member
 from tests.support.dense import dense_loss, dense_reconstruction
 
-STEPS = [pytest.param(sae.loss_and_gradients, id="torch"), pytest.param(kernels.loss_and_gradients, id="compiled")]
+STEPS = [
+    pytest.param(on_any_device.loss_and_gradients, id="torch"),
+    pytest.param(step_cpu.loss_and_gradients, id="compiled"),
+]
+
+
+def member(W: torch.Tensor, b: torch.Tensor, k: int, activation: str = "topk", precision: str = "float32") -> Member:
+    """An SAE whose gradients hold what a step has to overwrite."""
+    return Member(W, b, torch.full_like(W, 7), torch.full_like(b, 7), k, activation, precision)
 
 
 def weights(h: int, d: int, scale: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,12 +38,12 @@ def test_gradients_equal_dense_autograd(step, activation: str, h: int, d: int, k
     expected.backward()
     active = (x @ W.T + b).topk(k, dim=1).indices
 
-    d_W, d_b = torch.full_like(W, 7), torch.full_like(b, 7)
-    ours = step(x, W, b, k, activation, "float32", d_W, d_b)
+    sae = member(W, b, k, activation)
+    ours = step(sae, x)
 
     assert ours.loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert (d_W - W_dense.grad).norm() < 1e-5 * W_dense.grad.norm()
-    assert (d_b - b_dense.grad).norm() < 1e-5 * b_dense.grad.norm()
+    assert (sae.d_W - W_dense.grad).norm() < 1e-5 * W_dense.grad.norm()
+    assert (sae.d_b - b_dense.grad).norm() < 1e-5 * b_dense.grad.norm()
     assert torch.equal(ours.counts.long(), active.flatten().bincount(minlength=h))
 
 
@@ -51,24 +60,23 @@ def test_gradients_of_a_noisy_input_with_clean_target_equal_dense_autograd(
     expected = dense_loss(noisy, W_dense, b_dense, k, relu=activation == "topk_relu", target=clean)
     expected.backward()
 
-    d_W, d_b = torch.full_like(W, 7), torch.full_like(b, 7)
-    ours = step(noisy, W, b, k, activation, "float32", d_W, d_b, target=clean)
+    sae = member(W, b, k, activation)
+    ours = step(sae, noisy, target=clean)
 
     assert ours.loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert (d_W - W_dense.grad).norm() < 1e-5 * W_dense.grad.norm()
-    assert (d_b - b_dense.grad).norm() < 1e-5 * b_dense.grad.norm()
+    assert (sae.d_W - W_dense.grad).norm() < 1e-5 * W_dense.grad.norm()
+    assert (sae.d_b - b_dense.grad).norm() < 1e-5 * b_dense.grad.norm()
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_ties_give_the_gradient_of_the_chosen_latents(step) -> None:
     W, b = torch.eye(4)[[0, 1, 2, 2, 3]] * 2, torch.zeros(5)
-    d_W, d_b = torch.ones_like(W), torch.ones_like(b)
-    x = torch.tensor([[0.0, 0.1, 3.0, 0.2]] * 6)
-    ours = step(x, W, b, 1, "topk", "float32", d_W, d_b)
+    sae = member(W, b, 1)
+    ours = step(sae, torch.tensor([[0.0, 0.1, 3.0, 0.2]] * 6))
     chosen = ours.counts.nonzero().flatten().tolist()
     assert len(chosen) == 1 and chosen[0] in (2, 3)
     untouched = [row for row in range(5) if row not in chosen]
-    assert (d_W[chosen] != 0).any() and (d_W[untouched] == 0).all() and (d_b[untouched] == 0).all()
+    assert (sae.d_W[chosen] != 0).any() and (sae.d_W[untouched] == 0).all() and (sae.d_b[untouched] == 0).all()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -78,10 +86,10 @@ def test_equal_values_keep_exactly_k(step, hidden: int) -> None:
     W = torch.zeros(hidden, 6)
     W[:, 0], W[: hidden // 2, 1] = 1, 1
     x = torch.cat([torch.eye(6)[[0, 1]], torch.eye(6)[[1]] * -1])
-    d_W, d_b = torch.empty_like(W), torch.zeros(hidden)
-    ours = step(x, W, torch.zeros(hidden), 9, "topk", "float32", d_W, d_b)
-    assert ours.counts.sum() == 27 and torch.isfinite(d_W).all()
-    second = step(x[1:2], W, torch.zeros(hidden), 9, "topk", "float32", d_W, d_b).counts
+    sae = member(W, torch.zeros(hidden), 9)
+    ours = step(sae, x)
+    assert ours.counts.sum() == 27 and torch.isfinite(sae.d_W).all()
+    second = step(sae, x[1:2]).counts
     assert second[: hidden // 2].sum() == 9
 
 
@@ -91,7 +99,7 @@ def test_equal_values_keep_exactly_k(step, hidden: int) -> None:
 def test_a_bad_weight_makes_the_loss_bad(step, bad: float, hidden: int) -> None:
     W, b = weights(hidden, 6)
     b[3] = bad
-    loss = step(torch.randn(8, 6), W, b, 4, "topk", "float32", torch.empty_like(W), torch.empty_like(b)).loss
+    loss = step(member(W, b, 4), torch.randn(8, 6)).loss
     assert not torch.isfinite(loss)
 
 
@@ -102,10 +110,7 @@ def test_bfloat16_rounds_the_product_alone(step) -> None:
     rounded = preactivations(x, W, b, "bfloat16")
     exact = preactivations(x, W, b)
     assert 1e-4 < (rounded - exact).norm() / exact.norm() < 1e-2
-    full, low = (
-        step(x, W, b, 48, "topk", precision, torch.empty_like(W), torch.empty_like(b)).loss
-        for precision in ("float32", "bfloat16")
-    )
+    full, low = (step(member(W, b, 48, precision=precision), x).loss for precision in ("float32", "bfloat16"))
     assert full != low and low.item() == pytest.approx(full.item(), rel=1e-2)
 
 
@@ -115,13 +120,13 @@ def test_the_number_of_threads_does_not_change_the_compiled_step() -> None:
     threads, results = torch.get_num_threads(), []
     pre = preactivations(x, W, b)
     for n in (1, 2, 3):
-        d_W, d_b = torch.empty_like(W), torch.empty_like(b)
+        sae = member(W, b, 20)
         with pytest.MonkeyPatch.context() as patch:
             # The product itself is the library's.
-            patch.setattr(kernels, "preactivations", lambda x, W, b, precision, out: pre)
+            patch.setattr(step_cpu, "preactivations", lambda x, W, b, precision, out: pre)
             torch.set_num_threads(n)
-            kernels.loss_and_gradients(x, W, b, 20, "topk", "float32", d_W, d_b)
-        results.append((d_W, d_b))
+            step_cpu.loss_and_gradients(sae, x)
+        results.append((sae.d_W, sae.d_b))
     torch.set_num_threads(threads)
     assert all(torch.equal(d_W, results[0][0]) and torch.equal(d_b, results[0][1]) for d_W, d_b in results)
 
@@ -164,12 +169,12 @@ def test_first_weights_depend_on_seed_and_sae() -> None:
 def test_gradients_on_a_gpu_equal_those_on_the_cpu_and_wait_for_nothing() -> None:
     W, b = weights(48, 16)
     x = torch.randn(64, 16)
-    cpu, gpu = torch.empty_like(W), torch.empty_like(W, device="cuda")
-    sae.loss_and_gradients(x, W, b, 5, "topk", "float32", cpu, torch.empty_like(b))
-    there = [tensor.cuda() for tensor in (x, W, b)]
+    here, there = member(W, b, 5), member(W.cuda(), b.cuda(), 5)
+    x_there = x.cuda()
+    on_any_device.loss_and_gradients(here, x)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        sae.loss_and_gradients(*there, 5, "topk", "float32", gpu, torch.empty_like(there[2]))
+        on_any_device.loss_and_gradients(there, x_there)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert torch.allclose(cpu, gpu.cpu(), atol=1e-5)
+    assert torch.allclose(here.d_W, there.d_W.cpu(), atol=1e-5)

@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.numpy import load_file
 
 from mfr.config.experiment import Params
-from mfr.config.load import load
+from mfr.config.load import check
 from mfr.runtime.errors import UserError
 from mfr.runtime.files import writing
 from stages.common import call, find_method, stage_parser
 from tests.conftest import ROOT
+from tests.support.small_project import SMOKE
 
 
 @pytest.fixture(autouse=True)
@@ -22,67 +24,9 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_outputs_appear_together_when_all_is_written() -> None:
-    first, second = Path("out/a.csv"), Path("out/b.json")
-    with writing(first, second) as [first_part, second_part]:
-        first_part.write_text("a")
-        second_part.write_text("b")
-        assert not first.exists() and not second.exists()
-    assert first.read_text() == "a" and second.read_text() == "b"
-    assert sorted(path.name for path in Path("out").iterdir()) == ["a.csv", "b.json"]
-
-
-def test_a_failure_leaves_earlier_outputs_and_nothing_else() -> None:
-    output = Path("out/a.csv")
-    with writing(output) as [part]:
-        part.write_text("earlier")
-    with pytest.raises(UserError), writing(output) as [part]:
-        part.write_text("half")
-        raise UserError("stop")
-    assert output.read_text() == "earlier" and len(list(Path("out").iterdir())) == 1
-
-
-def test_a_folder_is_replaced_as_a_whole() -> None:
-    folder = Path("out/model")
-    for name in ("old", "new"):
-        with writing(folder) as [part]:
-            part.mkdir()
-            (part / name).write_text(name)
-    assert [path.name for path in folder.iterdir()] == ["new"]
-
-
-def test_a_file_that_a_cache_links_to_is_replaced_not_written_into() -> None:
-    output, cached = Path("out.csv"), Path("cached.csv")
-    output.write_text("earlier")
-    os.link(output, cached)
-    with writing(output) as [part]:
-        part.write_text("later")
-    assert output.read_text() == "later" and cached.read_text() == "earlier"
-
-
-def test_a_second_writer_is_refused_at_once_and_the_first_goes_on() -> None:
-    with writing(Path("out/a.csv")) as [part]:
-        code = "from pathlib import Path\nfrom stages.common import writing\nwith writing(Path('out/a.csv')) as _: pass"
-        second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
-        assert "out/a.csv is being written by another process" in second.stderr
-        part.write_text("first")
-    assert Path("out/a.csv").read_text() == "first"
-
-
-def test_a_dead_writer_locks_nobody_out() -> None:
-    code = (
-        "import os\nfrom pathlib import Path\nfrom stages.common import writing\n"
-        "with writing(Path('a.csv')) as [part]:\n part.write_text('x'); os._exit(9)"
-    )
-    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT)})
-    assert not Path("a.csv").exists()
-    with writing(Path("a.csv")) as [part]:
-        part.write_text("later")
-    assert [path.name for path in Path().glob("*a*.csv")] == ["a.csv"]
-
-
 def arguments() -> argparse.Namespace:
-    return stage_parser("stages.x", "A stage.").parse_args(["--params", str(ROOT / "params" / "smoke.yaml")])
+    Path("smoke.yaml").write_text(SMOKE)
+    return stage_parser("stages.x", "A stage.").parse_args(["--params", "smoke.yaml"])
 
 
 def test_a_user_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +87,7 @@ def test_a_full_disk_is_one_line_and_leaves_earlier_results(capsys: pytest.Captu
         "from stages.generate_synthetic import main\n"
         "sys.exit(main())"
     )
-    Path("params.yaml").write_text((ROOT / "params" / "smoke.yaml").read_text())
+    Path("params.yaml").write_text(SMOKE)
     earlier = Path("data/synthetic/train.h5")
     earlier.parent.mkdir(parents=True)
     earlier.write_text("earlier")
@@ -154,7 +98,7 @@ def test_a_full_disk_is_one_line_and_leaves_earlier_results(capsys: pytest.Captu
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
-    section = load(ROOT / "params" / "smoke.yaml").eeg
+    section = check(yaml.safe_load(SMOKE), "params.yaml").source("eeg")
     assert find_method(section, "mfr").penalty is not None
     with pytest.raises(UserError, match=r"--method mrf: no such method; params.yaml has baseline, mfr"):
         find_method(section, "mrf")

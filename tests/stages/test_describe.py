@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from mfr.config.experiment import Execution
-from mfr.config.language_model import DumpActivations, Text, TrainedHere
+from mfr.config.language_model import DumpActivations, TrainedHere
+from mfr.config.language_model import Text as TextSection
+from mfr.description.text import Text
 from mfr.runtime import paths
 from mfr.saes.ensemble import Ensemble
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
@@ -17,7 +19,7 @@ from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
 from stages import describe, dump_activations
-from tests.conftest import ROOT
+from tests.support.small_project import SMOKE
 
 EXECUTION = Execution(device="cpu", threads=1)
 HIDDEN, K, WIDTH = 12, [2, 3], 16
@@ -95,7 +97,7 @@ def test_windows_are_named_by_recording_and_start_and_partners_by_sae_and_seed()
 def test_weights_of_other_vectors_are_refused_and_earlier_tables_stay(capsys: pytest.CaptureFixture[str]) -> None:
     write_recordings(8)
     write_runs("eeg", 8)
-    Path("params.yaml").write_text((ROOT / "params" / "smoke.yaml").read_text())
+    Path("params.yaml").write_text(SMOKE)
     assert describe.main(["--source", "eeg"]) == 0
     before = paths.description("eeg", "mfr", 0).read_bytes()
     write_recordings(9)
@@ -118,10 +120,10 @@ def language_model() -> None:
         Path(f"texts/{number}.txt").write_text(text)
     dump = DumpActivations(context=12, train_tokens=30, heldout_tokens=200, batch=4, dtype="float32")
     outputs = [paths.vectors("language_model", split) for split in ("train", "heldout")]
-    dump_activations.run(paths.MODEL, Text(text="texts", heldout_share=0.5), dump, EXECUTION, *outputs)
+    dump_activations.run(paths.MODEL, TextSection(text="texts", heldout_share=0.5), dump, EXECUTION, *outputs)
 
 
-def test_tokens_are_marked_in_their_contexts_and_promoted_ones_listed(language_model: None, dense_file) -> None:
+def test_tokens_are_marked_in_their_contexts_and_promoted_ones_listed(language_model: None) -> None:
     write_runs("language_model", WIDTH)
     describe.run("language_model", RUNS, EXECUTION)
     model = load(paths.MODEL, torch.device("cpu"))
@@ -135,7 +137,6 @@ def test_tokens_are_marked_in_their_contexts_and_promoted_ones_listed(language_m
     assert (table["promoted_tokens"].map(len) == 10).all()
     assert all(np.all(np.diff(logits) <= 0) and logits[0] > 0 for logits in table["promoted_logits"])
 
-    elsewhere = Ensemble.random(K, HIDDEN, WIDTH + 1, "topk", 0)
-    with Vectors(dense_file(np.ones((5, WIDTH + 1), np.float32))) as vectors:
-        table = describe.describe(elsewhere, vectors, {}, lambda rows: {}, model)
-    assert table["promoted_tokens"].isna().all() and table["promoted_logits"].isna().all()
+    with Vectors(paths.vectors("language_model", "heldout")) as vectors:
+        elsewhere = Text(vectors, model).of_features(torch.ones(HIDDEN, WIDTH + 1), 10)
+    assert elsewhere == {"promoted_tokens": None, "promoted_logits": None}

@@ -18,7 +18,7 @@ import yaml
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from mfr.config.experiment import Execution
-from mfr.config.language_model import DumpActivations, Text, TrainedHere
+from mfr.config.language_model import DumpActivations, LanguageModel, Text, TrainedHere
 from mfr.config.load import load
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
@@ -30,6 +30,7 @@ from mfr.vectors.reader import Vectors
 from stages import dump_activations
 from tests.conftest import ROOT
 from tests.support.hub import NAME, Hub
+from tests.support.small_project import SMOKE
 
 CONTEXT, WIDTH = 12, 16
 DUMP = DumpActivations(context=CONTEXT, train_tokens=100, heldout_tokens=50, batch=4, dtype="float32")
@@ -187,7 +188,7 @@ def command(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(model, paths.MODEL)
     Path("texts.txt").write_text("\n\n".join(f"{content}, and more of {i}" for i in range(4) for content in TEXTS))
-    params = yaml.safe_load((ROOT / "params" / "smoke.yaml").read_text())
+    params = yaml.safe_load(SMOKE)
     params["language_model"]["text"] = {"text": "texts.txt", "heldout_share": 0.3}
     wanted = {"context": CONTEXT, "train_tokens": 1200, "heldout_tokens": 300, "batch": 1}
     params["language_model"]["dump_activations"] = wanted
@@ -203,7 +204,7 @@ def command(model, tmp_path, monkeypatch):
 
 
 def wait_for_block(name: str, process: subprocess.Popen | None = None) -> None:
-    while not list(paths.parts("dump_activations").glob(f"{name}-*.safetensors")):
+    while not list(paths.parts("dump_activations").glob(f"{name}-*.part")):
         assert process is None or process.poll() is None, process.stderr.read()
         time.sleep(0.005)
 
@@ -220,7 +221,7 @@ def test_a_dump_that_was_killed_goes_on_and_ends_with_the_same_bytes(command):
     assert process.returncode == 0
     assert re.search(r"heldout-float16: going on at vector 3\d\d\ntrain-float16: going on at vector \d", errors)
     resumed = [path.read_bytes() for path in outputs]
-    section = load(Path("params.yaml")).language_model
+    section = load(Path("params.yaml")).section(LanguageModel)
     dump_activations.run(paths.MODEL, section.text, section.dump_activations, EXECUTION, *outputs)
     assert [path.read_bytes() for path in outputs] == resumed
 

@@ -11,7 +11,7 @@ from mfr.saes.ensemble import Ensemble
 from mfr.sources.language_model.model import ModelManifest
 from mfr.vectors.writer import VectorWriter
 from stages import export
-from tests.conftest import ROOT
+from tests.support.small_project import SMOKE
 
 WORDS = ["--method", "baseline", "--seed", "0"]
 
@@ -28,7 +28,7 @@ def write_run(source: str, saes: Ensemble) -> None:
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """Held-out vectors (60, 8) of two sources, in a project of their own."""
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text((ROOT / "params" / "smoke.yaml").read_text())
+    Path("params.yaml").write_text(SMOKE)
     rows = np.random.default_rng(0).standard_normal((60, 8), dtype=np.float32)
     for source in ("language_model", "eeg"):
         place = paths.vectors(source, "heldout")

@@ -15,7 +15,7 @@ from mfr.runtime.interruption import Interrupted, Interruption
 from mfr.vectors.reader import Vectors
 from stages import generate_synthetic
 from stages.generate_synthetic import main, run
-from tests.conftest import ROOT
+from tests.support.small_project import SMOKE
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_number_of_threads_is_that_of_the_parameters_and_changes_no_byte(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before, cores = torch.get_num_threads(), len(os.sched_getaffinity(0))
-    text, written = (ROOT / "params" / "smoke.yaml").read_text(), []
+    text, written = SMOKE, []
     try:
         for threads in (2, 1):
             Path("params.yaml").write_text(re.sub(r"(?m)^  threads: \d+$", f"  threads: {threads}", text))

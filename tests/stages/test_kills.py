@@ -15,7 +15,7 @@ WEIGHTS = Path("runs/synthetic/mfr/0/saes.safetensors")
 CURVES = WEIGHTS.with_name("curves.csv")
 TRAIN = ["python", "-m", "stages.train", "--source", "synthetic", "--method", "mfr", "--seed", "0"]
 SNAKEMAKE = ["snakemake", "--cores", "1", "--rerun-incomplete", "--nolock", str(WEIGHTS)]
-DVC = ["dvc", "repro", "--single-item", "train_synthetic@mfr-0"]
+DVC = ["dvc", "repro", "--single-item", "train_synthetic@synthetic-mfr-0"]
 KILLS = 10
 
 
@@ -25,7 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = clone(tmp_path_factory.mktemp("kills"))
     edit(folder, "params.yaml", "    batch: 100\n    steps: 60\n", "    batch: 500\n    steps: 9000\n")
     edit(folder, "params.yaml", "checkpoint_s: 60.0", "checkpoint_s: 0.2")
-    run(folder, "dvc", "repro", "generate_synthetic")
+    run(folder, "dvc", "repro", "workflow/dvc.yaml:generate_synthetic")
     return folder
 
 

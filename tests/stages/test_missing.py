@@ -8,8 +8,8 @@ import yaml
 
 from mfr.runtime import paths
 from stages import dump_activations, prepare_model
-from tests.conftest import ROOT
 from tests.support.models import CONTEXT, save
+from tests.support.small_project import SMOKE
 
 TEXTS = [f"text number {i} holds some words" for i in range(80)]
 
@@ -32,7 +32,7 @@ def project(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def write_params(model: str = "model", text: str = "texts.txt", **dump: object) -> None:
-    params = yaml.safe_load((ROOT / "params" / "smoke.yaml").read_text())
+    params = yaml.safe_load(SMOKE)
     section = params["language_model"]
     section["prepare_model"] = {"model": model}
     section["text"] = {"text": text, "heldout_share": 0.3}

@@ -15,7 +15,7 @@ from mfr.sources.language_model.model import ModelManifest, weights_sha256
 from mfr.sources.manifest import MANIFEST
 from stages import prepare_model
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 TRAINED_HERE = TrainedHere(layers=1, width=16, heads=2, vocabulary=512, context=16, batch=4, steps=3)
 EXECUTION = Execution(device="cpu", threads=1)
 

@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 import pytest
 
-from mfr.comparison.eeg import recordings_tree
 from mfr.config.eeg import PreprocessEeg
 from mfr.runtime.errors import UserError
 from mfr.sources.eeg.electrodes import TCP19
@@ -67,12 +66,13 @@ def test_what_cannot_be_used_is_skipped_with_its_reason_and_counted():
     assert (table.windows_kept["c/half.edf"], table.windows_dropped["c/half.edf"], table.flat["c/half.edf"]) == (20, 20, 20)
     with h5py.File("train.h5") as file:
         assert (file.attrs["files_used"], file.attrs["files_skipped"]) == (4, 8)
-    assert recordings_tree(Path("table.csv")) == {
-        **{"used": 4, "skipped": 8},
-        "reasons": {**dict.fromkeys(["cut short", "cannot be read", "missing electrodes", "too short", "constant"], 1)}
-        | {"no valid EDF or BDF header": 2, "sampled too slowly": 1},
-        "windows": {"kept": 140, "dropped": 60, "flat": 60, "clipped": 0, "noisy": 0, "across": 0},
+    reasons = table.reason[table.status == "skipped"].str.split(":").str[0].value_counts().to_dict()
+    assert reasons == dict.fromkeys(["cut short", "cannot be read", "missing electrodes", "too short", "constant"], 1) | {
+        "no valid EDF or BDF header": 2,
+        "sampled too slowly": 1,
     }
+    windows = table[["windows_kept", "windows_dropped", "flat", "clipped", "noisy", "across"]].sum().tolist()
+    assert windows == [140, 60, 60, 0, 0, 0]
 
 
 def test_nothing_usable_names_the_reasons_and_writes_nothing():

@@ -41,14 +41,14 @@ def test_a_killed_run_goes_on_with_the_files_that_are_left():
     stage = {"args": [sys.executable, "-m", "stages.preprocess_eeg"], "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
 
     process = subprocess.Popen(**stage)
-    while len(done := [path for path in SCRATCH.glob("[0-9a-f]*.safetensors") if "-" not in path.name]) < 4:
+    while len(done := [path for path in SCRATCH.glob("[0-9a-f]*.part") if "-" not in path.name]) < 4:
         assert process.poll() is None
         time.sleep(0.001)
     process.kill()
     process.wait()
     assert len(done) < 12 and not any(output.exists() for output in outputs)
     told = subprocess.run(**stage, check=True, capture_output=True, text=True).stderr.splitlines()
-    assert int(told[1].split()[1]) > len(done) and told[-2] == "preprocess_eeg: 12 of 12 usable files"
+    assert int(told[1].split()[1]) > len(done) and told[-1] == "preprocess_eeg: 12 of 12 usable files"
     killed = [output.read_bytes() for output in outputs]
     assert not SCRATCH.exists() and preprocess_eeg.main([]) == 0
     assert [output.read_bytes() for output in outputs] == killed

@@ -1,4 +1,4 @@
-"""A temporary clone of the project on params/smoke.yaml, and what its two engines say of themselves."""
+"""A temporary clone of the project on the experiment smoke, and what its two engines say of themselves."""
 
 import contextlib
 import io
@@ -16,6 +16,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
 
 from tests.conftest import ROOT
+from tests.support.small_project import SMOKE
 
 
 def clone(folder: Path) -> Path:
@@ -27,7 +28,7 @@ def clone(folder: Path) -> Path:
         if (ROOT / name).is_file() and not name.startswith(("metrics/", "results/", "dvc.lock")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    shutil.copy(ROOT / "params" / "smoke.yaml", folder / "params.yaml")
+    (folder / "params.yaml").write_text(SMOKE)
     run(folder, "git", "init", "--quiet")
     commit(folder)
     return folder

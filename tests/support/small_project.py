@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from workflow.experiment import compose
+
+SMOKE = compose("smoke", ROOT / "params")
 
 
 @contextmanager
 def small_project(folder: Path) -> Iterator[None]:
-    """Work in `folder`, whose params.yaml is params/smoke.yaml."""
+    """Work in `folder`, whose params.yaml is the experiment smoke."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        Path("params.yaml").write_text((ROOT / "params" / "smoke.yaml").read_text())
+        Path("params.yaml").write_text(SMOKE)
         yield

@@ -34,14 +34,14 @@ def test_noise_depends_on_seed_and_step_alone() -> None:
 def test_the_first_step_follows_the_gradient_of_noisy_input_and_clean_target(data: Path) -> None:
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(noise_db=3.0), Method(), 0, CPU)
-        before = [(W.clone().requires_grad_(), b.clone().requires_grad_()) for W, b in trainer.parameters]
+        before = [(own.W.clone().requires_grad_(), own.b.clone().requires_grad_()) for own in trainer.members]
         x = next(trainer.batches(0))
         trainer.step(x)
     seen = with_white_noise(x, 3.0, 0, 0)
-    for (W, b), (trained, _), k in zip(before, trainer.parameters, trainer.saes.k, strict=True):
+    for (W, b), trained, k in zip(before, trainer.members, trainer.saes.k, strict=True):
         loss = dense_loss(seen, W, b, k, target=x)
         loss.backward()
-        assert torch.allclose(trained.grad, W.grad, atol=1e-6) and not torch.allclose(x, seen)
+        assert torch.allclose(trained.d_W, W.grad, atol=1e-6) and not torch.allclose(x, seen)
     assert trainer.watch.losses[-1][-1].item() == pytest.approx(loss.item(), rel=1e-5)
 
 

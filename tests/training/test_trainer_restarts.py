@@ -29,7 +29,7 @@ def test_uneven_saes_start_anew_from_fresh_weights_at_checks_only(data: Path) ->
                 assert trainer.progress.reinits[sae] == before[sae] + due
                 if due:
                     assert torch.equal(trainer.saes.W[sae], random_features(24, 10, 0, sae, before[sae] + 1))
-                    state = trainer.optimizer.state[trainer.parameters[sae][0]]
+                    state = trainer.optimizer.state[trainer.members[sae].W]
                     assert all((state[name] == 0).all() for name in ("step", "exp_avg", "exp_avg_sq"))
     assert trainer.progress.reinits == [2, 2]
 
@@ -70,7 +70,7 @@ def test_an_sae_that_starts_anew_gets_partners_anew(data: Path) -> None:
         assert trainer.progress.reinits == [1, 1]
         anew = trainer.saes.W.clone()
         trainer.step(x)
-    assert torch.equal(trainer.matches[0].columns, match(anew, "hungarian", 0.0)[0].columns)
+    assert torch.equal(trainer.penalty.matches[0].columns, match(anew, "hungarian", 0.0)[0].columns)
 
 
 @pytest.mark.parametrize("noise_db", [None, 5.0])
@@ -117,7 +117,7 @@ def test_dead_latents_become_the_partners_strangest_live_features(data: Path, mo
     strangest = nearest.argsort()[:2]
     assert torch.equal(trainer.saes.W[0, :2], trainer.saes.W[1, strangest])
     assert torch.equal(trainer.saes.b[0, :2], trainer.saes.b[1, strangest])
-    own, given = (trainer.optimizer.state[W]["exp_avg_sq"] for W, _ in trainer.parameters)
+    own, given = (trainer.optimizer.state[member.W]["exp_avg_sq"] for member in trainer.members)
     assert torch.equal(own[:2], given[strangest] * (moments == "donor")) and (given[strangest] > 0).any()
 
 

@@ -154,9 +154,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr import store
-from mfr.interruption import Interrupted, Interruption
-from stages.common import writing
+from mfr.vectors import writer as store
+from mfr.runtime.interruption import Interrupted, Interruption
+from mfr.runtime.files import writing
 
 number, stopping, path = signal.Signals[sys.argv[1]], sys.argv[2] == "Interrupted", Path("vectors.h5")
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,9 +2,11 @@ import re
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 
 from tests.support.project import clone, drift, dvc_jobs, edit, run, snakemake_jobs
-from workflow.graph import code_of, declared
+from workflow.code import code_of, imports_of, units_of
+from workflow.graph import declared
 
 
 @pytest.fixture
@@ -20,33 +22,39 @@ def test_both_engines_describe_the_same_jobs(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "where"),
+    ("file", "old", "new", "where"),
     [
-        ("    cmd: python -m stages.prepare_recordings", "    cmd: python -m stages.prepare_recordings -v", "only one engine"),
-        ("      - stages/dump_activations.py\n", "", "inputs of python -m stages.dump_activations"),
+        ("workflow/dvc.yaml", "stages.prepare_recordings", "stages.prepare_recordings -v", "only one engine"),
+        ("workflow/dvc.yaml", "      - stages/dump_activations.py\n", "", "inputs of python -m stages.dump_activations"),
+        ("dvc.yaml", "        - mfr/mutual\n", "", "inputs of python -m stages.train"),
         (
-            "      - language_model.text\n      - language_model.dump_activations\n",
-            "      - language_model.dump_activations\n",
+            "workflow/dvc.yaml",
+            "params: [language_model.text, language_model.dump_activations]",
+            "params: [language_model.dump_activations]",
             "parameters of python -m stages.dump_activations",
         ),
+        ("workflow/dvc.yaml", "- data/eeg/train.h5", "- data/eeg/vectors.h5", "outputs of python -m stages.pre"),
+        # What a stage imports, directly or not, is a dependency.
+        ("stages/train.py", "import argparse\n", "import argparse\n\nimport mfr.export\n", "inputs of python -m stages.train"),
         (
-            "      - data/eeg/recordings: {persist: true}\n",
-            "      - data/eeg/files: {persist: true}\n",
-            "outputs of python -m stages.pre",
+            "mfr/saes/files.py",
+            "import json\n",
+            "import json\n\nfrom mfr.denoising import noise\n",
+            "inputs of python -m stages.evaluate",
         ),
     ],
 )
-def test_an_injected_drift_is_seen(project: Path, old: str, new: str, where: str) -> None:
-    edit(project, "dvc.yaml", old, new)
+def test_an_injected_drift_is_seen(project: Path, file: str, old: str, new: str, where: str) -> None:
+    edit(project, file, old, new)
+    imports_of.cache_clear()
+    units_of.cache_clear()
     assert any(line.startswith(where) for line in drift(snakemake_jobs(), dvc_jobs()))
 
 
 def test_every_output_of_dvc_stays_until_it_is_replaced(project: Path) -> None:
     """DVC would delete an output before its stage runs, and a failure would lose the earlier result."""
-    outputs = [
-        line for line in (project / "dvc.yaml").read_text().splitlines() if line.startswith("      - ") and ": {" in line
-    ]
-    assert len(outputs) > 20 and all("persist: true" in line for line in outputs)
+    outputs = [out for stage in Repo(".").index.stages for out in stage.outs]
+    assert len(outputs) > 50 and all(out.persist for out in outputs)
 
 
 def test_a_stage_that_chooses_a_device_asks_for_the_gpu(project: Path) -> None:
@@ -63,15 +71,17 @@ def test_the_profile_for_a_cluster_is_one_that_snakemake_reads(project: Path) ->
     assert "restart-tines" in run(project, *plan, "--executor", "local", fails=True)
 
 
-def test_code_is_followed_through_imports(project: Path) -> None:
-    code = code_of("stages.train")
-    assert {"stages/train.py", "stages/common.py", "mfr/sae.py", "mfr/seeds.py"} <= set(code)
-    assert not {"mfr/eeg.py", "mfr/figures.py", "stages/compare.py"} & set(code)
+def test_code_is_whole_packages_and_only_the_source_at_hand(project: Path) -> None:
+    code = set(code_of("train", "eeg"))
+    assert {"stages/train.py", "mfr/saes/ensemble.py", "mfr/compute/seeds.py", "mfr/sources/eeg/source.py"} <= code
+    packages = {str(Path(path).parent) for path in code}
+    assert not packages & {"mfr/runtime", "mfr/comparison", "mfr/sources/language_model", "mfr/sources/synthetic"}
+    assert "stages/common.py" not in code
 
 
-def test_declared_parameters_are_looked_up_by_dotted_keys() -> None:
+def test_declared_parameters_are_looked_up_by_dotted_keys_and_may_be_missing() -> None:
     config = {"a": {"b": {"c": 1}}, "d": 2}
-    assert declared(config, "a.b", "d") == {"a.b": {"c": 1}, "d": 2}
+    assert declared(config, "a.b", "d", "a.e.f") == {"a.b": {"c": 1}, "d": 2, "a.e.f": None}
 
 
 def test_mistakes_in_the_parameters_stop_snakemake_before_any_job(project: Path) -> None:

@@ -11,8 +11,8 @@ from mfr.denoising.windows import read_windows, rows_in_turn, shape_of
 from mfr.sources.eeg.electrodes import directions, flattened
 from mfr.sources.eeg.simulation import SCALP
 from mfr.vectors.reader import Vectors
+from tests.comparison.test_tables_denoising import runs
 from tests.support import eeg_files
-from tests.test_denoising_table import runs
 
 ELECTRODES = list(SCALP)
 

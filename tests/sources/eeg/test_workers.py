@@ -2,16 +2,14 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
 from mfr.runtime.errors import UnusableError, UserError
 from mfr.sources.eeg.workers import in_processes
+from tests.conftest import ROOT
 from tests.support.tasks import die, note, refuse
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -32,7 +30,7 @@ def test_what_a_task_raises_is_raised_and_a_killed_worker_is_told(tmp_path):
 
 def test_workers_end_with_their_parent(tmp_path):
     program = (
-        "from pathlib import Path; from mfr.sources.eeg.workers import in_processes; from tests.tasks import linger\n"
+        "from pathlib import Path; from mfr.sources.eeg.workers import in_processes; from tests.support.tasks import linger\n"
         f"if __name__ == '__main__': list(in_processes(linger, ['0', '1'], Path({str(tmp_path)!r}), 2))"
     )
     (tmp_path / "program.py").write_text(program)

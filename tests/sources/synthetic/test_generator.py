@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from mfr.compute.seeds import stream_seed
+from mfr.compute.sparse import combine
 from mfr.config.synthetic import GenerateSynthetic
-from mfr.sources.synthetic.generator import codes, combine, groups, true_features
+from mfr.sources.synthetic.generator import codes, groups, true_features
 
 
 def settings(**changes: object) -> GenerateSynthetic:

@@ -1,0 +1,110 @@
+"""Compose an experiment into params.yaml: `python -m workflow.experiment NAME`, or without a name a list of them.
+
+params/default.yaml is a whole experiment. Another file of params/ is an overlay, which says only what differs: its mappings are
+merged into the default's, but for `methods`, which replace the default's, and sections of sources that it does not list, which are
+left out.
+"""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from mfr.config.experiment import SOURCES
+from mfr.config.load import check
+from mfr.runtime.errors import UserError
+from mfr.runtime.files import write_whole
+
+FOLDER, DEFAULT, CURRENT = Path("params"), "default", Path("params.yaml")
+SCHEMA = "# yaml-language-server: $schema=workflow/schemas/params.schema.json\n"
+REPLACED = ("methods",)
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """The experiments that can be composed."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def compose(name: str, folder: Path = FOLDER) -> str:
+    """The text of params.yaml for an experiment; `UserError` for an unknown name, or one that makes no valid experiment."""
+    if name not in names(folder):
+        raise UserError(f"params/{name}.yaml: no such file; experiments are {', '.join(names(folder))}")
+    yaml = YAML()
+    yaml.width = 4096  # no line is broken
+    yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null"))
+    experiment = yaml.load(folder / f"{DEFAULT}.yaml")
+    if name != DEFAULT:
+        _merge(experiment, yaml.load(folder / f"{name}.yaml") or CommentedMap())
+    for source in set(SOURCES) - set(experiment["sources"]):
+        experiment.pop(source, None)
+    check(experiment, f"params/{name}.yaml")
+    composed = StringIO()
+    yaml.dump(experiment, composed)
+    purpose = "".join(f"# {line}\n" for line in purpose_of(name, folder))
+    return f"{SCHEMA}{purpose}{_spaced(composed.getvalue())}"
+
+
+def _spaced(text: str) -> str:
+    """Without the comment at the top, and with empty lines only between sections."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return "".join(f"\n{line}\n" if line[0] != " " and line.endswith(":") else f"{line}\n" for line in lines)
+
+
+def purpose_of(name: str, folder: Path = FOLDER) -> list[str]:
+    """What an experiment is for: the comment that opens its file."""
+    lines = (folder / f"{name}.yaml").read_text().splitlines()
+    return [line.removeprefix("# ") for line in _opening(lines) if "yaml-language-server" not in line]
+
+
+def _opening(lines: list[str]) -> Iterator[str]:
+    for line in lines:
+        if not line.startswith("#"):
+            return
+        yield line
+
+
+def _merge(base: CommentedMap, overlay: CommentedMap) -> None:
+    for key, value in overlay.items():
+        if isinstance(value, CommentedMap) and isinstance(base.get(key), CommentedMap) and key not in REPLACED:
+            _merge(base[key], value)
+        else:
+            base[key] = value
+        if comment := overlay.ca.items.get(key):
+            base.ca.items[key] = comment
+
+
+def write(name: str, force: bool) -> None:
+    """Write params.yaml and show what changes; `UserError` if that would lose an edited file and `force` is not set."""
+    text = compose(name)
+    current = CURRENT.read_text() if CURRENT.is_file() else ""
+    if current and not force and all(compose(known) != current for known in names()):
+        raise UserError(f"{CURRENT} was edited, and is none of {', '.join(names())}: keep a copy, then give --force")
+    changes = difflib.unified_diff(current.splitlines(), text.splitlines(), str(CURRENT), name, lineterm="", n=1)
+    write_whole(CURRENT, text.encode())
+    print("\n".join(changes) or f"{CURRENT} is {name} already")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m workflow.experiment", description=__doc__.partition("\n")[0])
+    parser.add_argument("name", nargs="?", help="a file of params/, without its ending")
+    parser.add_argument("--force", action="store_true", help="overwrite an edited params.yaml")
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.name:
+            write(arguments.name, arguments.force)
+        else:
+            print("\n".join(f"{name:<24} {' '.join(purpose_of(name))}" for name in names()))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
