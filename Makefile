@@ -1,25 +1,32 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PYTHON ?= python3
-CORES ?= 4
+CORES ?= $(shell nproc)
+NAME ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run results report test bench lint format generated clean
+.PHONY: help run results experiment report test coverage bench lint format generated clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: .venv/installed ## install into .venv and run the experiment of params.yaml
-	snakemake --cores $(CORES) --resources gpu=1
+run: .venv/installed ## install into .venv and run the experiment of params.yaml; CORES=4, VERBOSE=1 for all that Snakemake says
+	@$(if $(VERBOSE),snakemake,python -m workflow.run) --cores $(CORES) --resources gpu=1
 
-results: .venv/installed ## print where the results are, and the main figures
-	python -m workflow.results
+results: .venv/installed ## show the main tables, and whose they are: the committed record's or yours
+	@python -m workflow.results
+
+experiment: .venv/installed ## compose params.yaml of params/default.yaml and an overlay: NAME=paper; without a name, list them
+	@python -m workflow.experiment $(NAME) $(if $(FORCE),--force)
 
 report: .venv/installed ## write report.html, a page with all figures
 	snakemake --report report.html
 
 test: .venv/installed-dev ## install the development tools and run the tests
 	python -m pytest --numprocesses 2 --dist loadfile
+
+coverage: .venv/installed-dev ## run the tests and report which lines they reach
+	python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
 
 bench: .venv/installed .venv-saelens/installed ## time training against plain autograd and SAELens, dumping and preprocessing
 	for shape in S G E; do python -m benchmarks.training_step --shape $$shape || exit 1; done
@@ -30,6 +37,7 @@ lint: .venv/installed-dev ## check style, types, rules and generated files
 	ruff check
 	ruff format --check
 	mypy
+	codespell
 	snakefmt --check --compact-diff Snakefile workflow/rules
 	snakemake --lint
 	python -m workflow.schema --check
@@ -39,10 +47,10 @@ format: .venv/installed-dev ## format the code and the rules
 	ruff format
 	snakefmt Snakefile workflow/rules
 
-generated: .venv/installed ## write the schema and docs/configuration.md from mfr/params.py
+generated: .venv/installed ## write the schema and docs/configuration.md from mfr/config
 	python -m workflow.schema
 
-clean: ## delete what stages made in data/, runs, exports, descriptions of features and logs; metrics, tables and figures stay
+clean: ## delete vectors, weights, exports, descriptions of latents and logs; results/ and metrics/ stay
 	rm -rf data/{synthetic,language_model,eeg} runs exports features logs scratch .snakemake
 
 .venv/installed: requirements.lock
@@ -56,7 +64,7 @@ clean: ## delete what stages made in data/, runs, exports, descriptions of featu
 	@touch $@
 
 .venv-saelens/installed: benchmarks/requirements-saelens.txt
-	@echo "installing SAELens into .venv-saelens, for the comparison alone"
+	@echo "installing SAELens into .venv-saelens, only for the comparison"
 	@$(PYTHON) -m venv .venv-saelens
 	@.venv-saelens/bin/pip install --quiet --requirement benchmarks/requirements-saelens.txt
 	@touch $@

@@ -1,3 +1,4 @@
-"""What is timed, against what; like the stages, so that threads wait as they do in a run."""
+"""Benchmarks of training, of preprocessing EEG and of dumping activations."""
 
+# Sets how threads wait for each other, as in a stage.
 import stages  # noqa: F401

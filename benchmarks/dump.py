@@ -1,7 +1,7 @@
-"""What dumping activations costs, against a bare hook on the same Hugging Face model, in one interleaved run.
+"""Time dumping activations against a bare hook on the same Hugging Face model.
 
-The model has GPT-2 Small's shape and random weights. Every round dumps some tokens, from text in a file to vectors in files,
-and then runs the same batches with a hook that keeps nothing and stops the model after its first MLP. Loading is not timed.
+The model has GPT-2 Small's shape and random weights. Each round dumps some tokens, from text in a file to vectors in files. It
+then runs the same batches with a hook that keeps nothing and stops the model after its first MLP. Loading is not timed.
 """
 
 import argparse
@@ -41,9 +41,10 @@ CPU = torch.device("cpu")
 
 
 class Figures(BaseModel):
-    """Tokens a second, and their ratio: medians over rounds. That of processor seconds is less disturbed by others.
+    """Tokens per second, and their ratios: medians over rounds.
 
-    peak_rss_mb is what a dump takes beyond the imported libraries, the model of model_mb included.
+    dump_over_hook_cpu is per second of processor time, which other processes disturb less. peak_rss_mb is the memory of a dump
+    beyond the imported libraries; it includes the model of model_mb.
     """
 
     threads: int
@@ -58,11 +59,11 @@ class Figures(BaseModel):
 
 
 class Stop(Exception):  # noqa: N818
-    """The hook was reached."""
+    """Stops the model once it has reached the hook."""
 
 
 def measure(config: GPT2Config, dump: DumpActivations, rounds: int, threads: int) -> Figures:
-    """Time a model of one shape, in a temporary folder."""
+    """Time dumps of a model with this configuration, in a temporary folder."""
     execution = Execution(device="cpu", threads=threads)
     limit_threads(threads)
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
@@ -95,14 +96,17 @@ def measure(config: GPT2Config, dump: DumpActivations, rounds: int, threads: int
 
 
 def peak_rss_mb(text: Text, dump: DumpActivations, execution: Execution) -> float:
-    """Megabytes that the whole stage takes beyond the imported libraries, the model included; in a process of its own."""
+    """Peak memory of the whole stage beyond the imported libraries, in MB; needs a fresh process."""
     before = highest_rss_kb()
     dump_activations.run(Path("model"), text, dump, execution, Path("train.h5"), Path("heldout.h5"))
     return (highest_rss_kb() - before) / 1024
 
 
 def _prepare(config: GPT2Config, execution: Execution) -> Text:
-    """Save the model to `folder` with a tokenizer, pin it in `model`, and write texts of installed packages to a file."""
+    """Write the inputs of a dump to the current folder.
+
+    Saves the model with a tokenizer in `folder`, pins it in `model`, and writes texts of installed packages to a file.
+    """
     texts = list(islice(documents(Text(), "train"), DOCUMENTS))
     text = Text(text="texts.jsonl")
     pieces = [each[start : start + CHARACTERS] for each in texts for start in range(0, len(each), CHARACTERS)]
@@ -120,7 +124,7 @@ def _tokens(path: Path) -> torch.Tensor:
 
 
 def _timed(run: Callable[[], object]) -> tuple[float, float]:
-    """Seconds by the clock, and of this process's processor time."""
+    """Elapsed seconds, and seconds of this process's processor time."""
     before = time.process_time()
     return seconds(run, CPU), time.process_time() - before
 
@@ -137,13 +141,13 @@ def _hook(plain: GPT2LMHeadModel, batches: list[torch.Tensor]) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dump", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--rounds", type=int, default=8, help="rounds to take medians over (default: 8)")
+    parser.add_argument("--threads", type=int, default=1, help="threads that compute (default: 1)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
-    # The tokenizer has threads of its own.
+    # The tokenizer has its own threads.
     os.environ["RAYON_NUM_THREADS"] = str(arguments.threads)
     show(measure(GPT2_SMALL, DUMP, arguments.rounds, arguments.threads), arguments.json)
 

@@ -1,6 +1,6 @@
-"""How fast recordings are filtered and cut, and how much memory a long one takes.
+"""Measure the speed of preprocessing EEG recordings, and the memory that a long one takes.
 
-Each recording is EDF, of noise, and converted by one process.
+Each recording is an EDF file of noise, converted in one process.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RECORD_S = 60
 
 
 class Shape(BaseModel):
-    """A recording."""
+    """Size of a recording."""
 
     channels: int
     rate_hz: int
@@ -40,10 +40,10 @@ SHAPES = {
 
 
 class Figures(BaseModel):
-    """Of one shape, medians over the rounds.
+    """Medians over rounds, for one shape.
 
-    filter_s is reading, filtering and judging, write_s cutting into vectors and standardising; cpu_s is what both take of a
-    core, and speed the recording's length ÷ cpu_s. peak_rss_mb is what the process takes beyond the imported libraries.
+    filter_s is the time for reading, filtering and judging, write_s for cutting into vectors and standardising. cpu_s is the
+    processor time of both, and speed the recording's length ÷ cpu_s. peak_rss_mb is the memory beyond the imported libraries.
     """
 
     shape: str
@@ -57,7 +57,7 @@ class Figures(BaseModel):
 
 
 def measure(name: str, rounds: int) -> Figures:
-    """Convert one recording some times, each in a fresh process."""
+    """Convert one recording `rounds` times, each in a fresh process."""
     shape = SHAPES[name]
     with tempfile.TemporaryDirectory() as folder:
         path = _record(shape, Path(folder) / "recording.edf")
@@ -80,7 +80,7 @@ def measure(name: str, rounds: int) -> Figures:
 
 
 def convert_once(path: Path, shape: Shape) -> tuple[float, float, float, float]:
-    """filter_s, write_s, cpu_s and peak_rss_mb of `Figures`."""
+    """Convert a recording; return filter_s, write_s, cpu_s and peak_rss_mb of `Figures`."""
     montage = Montage(_electrodes(shape.channels), "referential")
     before = highest_rss_kb()
     contents = read_contents(path)
@@ -102,7 +102,7 @@ def _electrodes(channels: int) -> list[str]:
 
 
 def _record(shape: Shape, path: Path) -> Path:
-    """A minute of noise again and again, so that a file of any length needs no memory to be written."""
+    """Write a recording that repeats one minute of noise, so that any length fits in memory."""
     random = np.random.default_rng(0)
     signals = [
         edfio.EdfSignal(
@@ -126,11 +126,11 @@ def _record(shape: Shape, path: Path) -> Path:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.eeg", description=__doc__)
-    parser.add_argument("--shape", choices=SHAPES, required=True)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--shape", choices=SHAPES, required=True, help="size of the recording")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds to take medians over (default: 3)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
     figures = measure(arguments.shape, arguments.rounds)
     show(figures, arguments.json)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: seconds, memory, and how figures are printed."""
+"""Shared by the benchmarks: timing, peak memory, and printing of figures."""
 
 import re
 import time
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
-    """How long a call takes, with all that it leaves to a GPU."""
+    """Elapsed seconds of a call, including its work on a GPU."""
     started = time.perf_counter()
     run()
     if device.type == "cuda":
@@ -19,12 +19,15 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 def highest_rss_kb() -> int:
-    """The most memory that this process has held so far, in KiB; unlike getrusage's, not its parent's at first."""
+    """Peak memory of this process so far, in KiB.
+
+    getrusage would start from the peak of the parent process.
+    """
     return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
 
 
 def show(figures: BaseModel, as_json: bool) -> None:
-    """Print a table, or JSON."""
+    """Print the figures as a table, or as JSON."""
     if as_json:
         print(figures.model_dump_json(indent=2))
         return

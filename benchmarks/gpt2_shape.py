@@ -1,7 +1,7 @@
-"""Every stage of a language model at GPT-2 Small's full shape: seconds and memory of each, as the engines run them.
+"""Measure time and memory of every stage of a language model at GPT-2 Small's full shape.
 
-The model has random weights, which changes neither; 50,000 tokens of the documentation of installed packages are dumped. The
-SAEs have the paper's shape, and make as many steps as these tokens give batches.
+Stages run as the engines run them. The model has random weights, which changes neither time nor memory. 50,000 tokens of the
+documentation of installed packages are dumped. The SAEs have the paper's shape and train on these tokens once.
 """
 
 import argparse
@@ -29,7 +29,7 @@ METHODS = ("baseline", "mfr", "auxk")
 
 
 def stages() -> list[list[str]]:
-    """The words of each stage's command, in the order of the graph."""
+    """Words of each stage's command, in the order of the graph."""
     source, runs = ["--source", "language_model"], [["--method", method, "--seed", "0"] for method in METHODS]
     of_runs = [[stage, *source, *run] for run in runs for stage in ("train", "evaluate", "export")]
     return [["prepare_model"], ["dump_activations"], *of_runs, ["describe", *source], ["compare", *source]]
@@ -54,9 +54,10 @@ def prepare(folder: Path) -> None:
 
 
 def measure(folder: Path) -> pd.DataFrame:
-    """Columns stage, method, seconds and peak_mb; `subprocess.CalledProcessError` where a stage fails.
+    """Run all stages; return columns stage, method, seconds and peak_mb.
 
-    A process begins with its parent's memory, so that no peak is below what this one holds.
+    Raises `subprocess.CalledProcessError` if a stage fails. A process starts with its parent's memory, so no peak is below the
+    memory of this process.
     """
     rows = []
     for stage, *words in stages():
@@ -72,10 +73,10 @@ def measure(folder: Path) -> pd.DataFrame:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     argparse.ArgumentParser(prog="python -m benchmarks.gpt2_shape", description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        # In a process of its own, whose memory goes with it.
+        # In its own process, which frees its memory at the end.
         with get_context("spawn").Pool(1) as pool:
             pool.apply(prepare, (Path(folder),))
         table = measure(Path(folder))

@@ -1,6 +1,7 @@
-"""What each method of a source costs in time: whole trainings on its vectors, side by side, fifty steps of each in turn.
+"""Time whole trainings of each method of a source, side by side, fifty steps of each in turn.
 
-`steps` is how many steps the baseline takes in a method's time: a method with so many makes a comparison at equal time.
+`steps` is the number of steps that the baseline takes in a method's time. For a comparison at equal time, give a method that
+trains like the baseline this number of steps.
 """
 
 import argparse
@@ -23,7 +24,10 @@ STEPS_A_TURN = 50
 
 
 def measure(params: Params, source: str) -> pd.DataFrame:
-    """Columns method, seconds, time_ratio and steps; a row for each method that takes as many steps as the baseline."""
+    """One row per method: columns method, seconds, time_ratio and steps.
+
+    Skips methods with their own number of steps.
+    """
     limit_threads(params.execution.threads)
     device, section = resolve_device(params.execution.device), params.source(source)
     methods = {name: method for name, method in section.methods.items() if method.steps is None}
@@ -46,9 +50,9 @@ def measure(params: Params, source: str) -> pd.DataFrame:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.methods", description=__doc__)
-    parser.add_argument("--source", choices=SOURCES, required=True, help="section of params.yaml, whose vectors are there")
+    parser.add_argument("--source", choices=SOURCES, required=True, help="section of params.yaml; its vectors must exist")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
     arguments = parser.parse_args(argv)
     print(measure(load(arguments.params), arguments.source).to_string(index=False, float_format="%.2f"))

@@ -1,6 +1,7 @@
-"""SAELens' TopK training step, timed on demand: it runs in an environment of its own, since its dependencies clash with ours.
+"""Run SAELens' TopK training step on demand, for `benchmarks.training_step` to time.
 
-Each line on standard input asks for one step of all SAEs; a line answers when it is done.
+It runs in an environment of its own, because its dependencies conflict with ours. Each line on standard input asks for one step
+of all SAEs; one line on standard output reports that it is done.
 """
 
 import argparse
@@ -16,12 +17,12 @@ STEPS = 100_000
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """Answer requests until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hidden", type=int, required=True)
-    parser.add_argument("--k", type=int, nargs="+", required=True)
+    parser.add_argument("--hidden", type=int, required=True, help="latents of each SAE")
+    parser.add_argument("--k", type=int, nargs="+", required=True, help="active latents of each SAE")
     parser.add_argument("--vectors", required=True, help="a batch (B, d) as .npy")
-    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True, help="threads that compute")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     x = torch.from_numpy(np.load(arguments.vectors))

@@ -1,7 +1,7 @@
-"""What a training step costs, against its encoder's matrix product, plain autograd and SAELens, in one interleaved run.
+"""Time a training step against its encoder's matrix product, plain autograd and SAELens.
 
-Every round times some steps of each on the same batches, those with MFR over a whole period between two matchings. The shapes
-are the paper's: S synthetic vectors, G GPT-2 Small's first MLP, E EEG with two of its five SAEs.
+Each round times some steps of each on the same batches. Steps with MFR are timed over a whole period between two matchings. The
+shapes are the paper's: S synthetic vectors, G GPT-2 Small's first MLP, E EEG with two of its five SAEs.
 """
 
 import argparse
@@ -31,13 +31,16 @@ from stages import generate_synthetic
 SAELENS = Path(".venv-saelens/bin/python")
 PENALTY = Penalty(matching="hungarian", alpha="balanced", alpha_factor=0.1, warmup=100, refresh=50)
 MFR = Method(penalty=PENALTY)
-STEPS_A_ROUND = 16  # what two of the reader's pools hold
+STEPS_A_ROUND = 16  # the batches of two of the reader's pools
 MEMORY_STEPS = 60
 STORED_BATCHES = 40
 
 
 class Shape(BaseModel):
-    """One of the paper's trainings: d, its training, and whether its vectors are drawn as they are used or read from a file."""
+    """One of the paper's trainings: d, settings, and whether vectors are drawn as they are used.
+
+    Vectors that are not drawn are read from a file.
+    """
 
     size: int
     train: Train
@@ -56,11 +59,11 @@ SHAPES = {
 
 
 class Figures(BaseModel):
-    """Ratios of times, of one shape; the *_ms are milliseconds a step.
+    """Ratios of times for one shape, and milliseconds per step (*_ms).
 
-    mfr_over_baseline and data_share, what reading takes of a step, are of mean times, the others of medians.
-    peak_rss_mb is what a training process with MFR takes beyond the imported libraries, a checkpoint included.
-    first_matching_s is paid once a run, and not in mfr_over_baseline.
+    mfr_over_baseline and data_share are ratios of means, the others of medians. data_share is the share of a step that reading
+    takes. peak_rss_mb is the memory of training with MFR beyond the imported libraries, including a checkpoint.
+    first_matching_s is spent once per run, and is not in mfr_over_baseline.
     """
 
     shape: str
@@ -128,7 +131,7 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
 
 
 def _file(shape: Shape, folder: Path) -> Path:
-    """Vectors with twice as many known features as latents: drawn, or some batches of them on disk."""
+    """Vectors with two known features per latent: drawn as they are used, or some batches on disk."""
     settings = GenerateSynthetic(dimension=shape.size, features=2 * shape.train.hidden, train_rows=None, heldout_rows=1)
     drawn, stored = folder / "drawn.h5", folder / "stored.h5"
     generate_synthetic.run(settings, drawn, folder / "heldout.h5")
@@ -146,7 +149,7 @@ def _gemm(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], objec
 
 
 def _dense(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
-    """The same SAEs with a dense latent matrix, autograd and fused AdamW."""
+    """A step of the same SAEs with a dense latent matrix, autograd and fused AdamW."""
     saes = [[torch.nn.Parameter(tensor.clone()) for tensor in (own.W, own.b)] for own in trainer.members]
     optimizer = torch.optim.AdamW(chain.from_iterable(saes), lr=shape.train.learning_rate, fused=True)
 
@@ -179,7 +182,7 @@ def _saelens(shape: Shape, batch: Path, threads: int) -> Iterator[Callable[[], o
 
 
 def peak_rss_mb(shape: Shape, path: Path, threads: int) -> float:
-    """Megabytes that training with MFR takes beyond the imported libraries; in a process of its own."""
+    """Peak memory of training with MFR beyond the libraries, in MB; needs a fresh process."""
     limit_threads(threads)
     before = highest_rss_kb()
     with Vectors(path) as vectors:
@@ -192,12 +195,12 @@ def peak_rss_mb(shape: Shape, path: Path, threads: int) -> float:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__)
-    parser.add_argument("--shape", choices=SHAPES, required=True)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--shape", choices=SHAPES, required=True, help="one of the paper's trainings")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds to average over (default: 5)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads that compute (default: all)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
     figures = measure(arguments.shape, arguments.rounds, arguments.threads)
     show(figures, arguments.json)

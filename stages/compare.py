@@ -14,7 +14,10 @@ from stages.common import call, stage_parser
 
 
 def run(runs: Runs) -> None:
-    """Write the metrics and the folder of results of one source."""
+    """Write one source's metrics file and results folder.
+
+    Both replace earlier ones only after everything has been computed and written.
+    """
     with writing(paths.metrics(runs.source), paths.results(runs.source)) as [metrics, folder]:
         folder.mkdir()
         write_results(runs, folder)
@@ -22,6 +25,7 @@ def run(runs: Runs) -> None:
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
+    """Compare all methods and seeds of `--source`; return the end of the log line."""
     limit_threads(params.execution.threads)
     source = arguments.source
     section = params.source(source)
@@ -31,7 +35,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line and return the exit status."""
     return call(_stage, stage_parser("stages.compare", __doc__, "source").parse_args(argv))
 
 

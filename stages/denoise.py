@@ -1,4 +1,4 @@
-"""Add noise to held-out EEG windows and measure how much of it one trained ensemble takes away."""
+"""Add noise to held-out EEG windows and measure how much of it one ensemble removes."""
 
 import argparse
 import sys
@@ -33,13 +33,13 @@ from mfr.vectors.reader import Vectors
 from stages.common import call, find_method, stage_parser
 
 LEVELS_DB = (-5, 0, 5, 10)
-# The linear references are fitted on so many training vectors at most, in blocks from all over the file.
+# The linear references are fitted on at most REFERENCE_ROWS training vectors, in blocks spread over the file.
 REFERENCE_ROWS, BLOCK_ROWS = 32_768, 256
 
 
 @dataclass
 class Files:
-    """What the stage reads."""
+    """Files that the stage reads."""
 
     saes: Path
     card: Path
@@ -48,9 +48,10 @@ class Files:
 
 
 def run(files: Files, settings: Denoise, output: Path, execution: Execution) -> pd.DataFrame:
-    """Write a table of how well each noise at each strength is taken away, a row a denoiser.
+    """Write and return a table of how well each denoiser removes each noise at each strength.
 
-    Denoisers are `nothing`, `wiener`, and for each k the `sae` and `pca` with as many components.
+    It has one row per noise, strength and denoiser. The denoisers are `nothing`, `wiener`, and for each k `sae`, and `pca`
+    with k components. Raises `UserError` if the SAEs were trained on vectors of another size.
     """
     limit_threads(execution.threads)
     saes = read_saes(files.saes, files.card).to(resolve_device(execution.device))
@@ -63,6 +64,7 @@ def run(files: Files, settings: Denoise, output: Path, execution: Execution) -> 
 
 
 def _rows(saes: Ensemble, train: Vectors, heldout: Vectors, settings: Denoise) -> Iterator[tuple[str | int | float, ...]]:
+    """Rows of the table."""
     shape = shape_of(heldout, settings.line_hz)
     windows = read_windows(heldout, chosen_rows(heldout.rows, settings))
     fitted = training_moments(_training_blocks(train))
@@ -82,12 +84,13 @@ def _rows(saes: Ensemble, train: Vectors, heldout: Vectors, settings: Denoise) -
 
 
 def chosen_rows(count: int, settings: Denoise) -> np.ndarray:
-    """The rows to which noise is added, in ascending order: all where there are no more than `windows`."""
+    """Rows that noise is added to, ascending: `windows` of them at random, or all if fewer."""
     chosen = numpy_stream("denoised_windows", settings.seed).permutation(count)[: settings.windows]
     return np.sort(chosen)
 
 
 def _training_blocks(train: Vectors) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of training vectors (N, d), and of the same windows in microvolts (N, C, T)."""
     starts = np.arange(0, train.rows, BLOCK_ROWS)
     every = max(1, -(-len(starts) * BLOCK_ROWS // REFERENCE_ROWS))
     for start in starts[::every].tolist():

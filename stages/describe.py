@@ -1,4 +1,4 @@
-"""Describe each latent of all runs of one source: where it is active, what it stands for, and its nearest latents elsewhere."""
+"""Describe each latent of one source: activity, meaning, and nearest latents elsewhere."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ from stages.common import call, stage_parser
 
 
 def run(name: str, runs: Sequence[tuple[str, int]], execution: Execution) -> int:
-    """Write a table for the ensemble of each method and seed in `runs`, as Parquet; the number of latents in all of them."""
+    """Write one Parquet table per run (method, seed); return the total number of latents."""
     limit_threads(execution.threads)
     device = resolve_device(execution.device)
     output = paths.descriptions(name)
@@ -34,7 +34,7 @@ def run(name: str, runs: Sequence[tuple[str, int]], execution: Execution) -> int
             seeds = {other: paths.saes(name, method, other) for own, other in runs if own == method and other != seed}
             file = part / paths.description(name, method, seed).relative_to(output)
             file.parent.mkdir(parents=True)
-            # A name for the ensemble here would keep it in memory while the next is read.
+            # Assigned to a name, the ensemble would stay in memory while the next one is read.
             table = describe(_saes(name, method, seed, vectors).to(device), vectors, seeds, contexts)
             table.to_parquet(file, index=False)
             latents += len(table)

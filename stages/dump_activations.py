@@ -1,4 +1,4 @@
-"""Write a language model's activations on training and on held-out documents."""
+"""Write a language model's activations on training and held-out documents."""
 
 import argparse
 import json
@@ -34,10 +34,10 @@ OVERFLOW = "overflow"
 
 
 def run(model: Path, text: Text, dump: DumpActivations, execution: Execution, train: Path, heldout: Path) -> None:
-    """Write the vectors at `dump.hook`, in `train` and `heldout`, of the model that the folder `model` holds or pins.
+    """Write the activations at `dump.hook` to `train` and `heldout`.
 
-    What is done waits in scratch: a dump that was cut off goes on, and ends with the same bytes. Where a value overflows
-    float16, all vectors are stored as float32.
+    The folder `model` contains or pins the model. Finished blocks are kept in scratch, so that an interrupted dump resumes
+    and gives the same bytes. If a value overflows float16, all vectors are stored as float32.
     """
     limit_threads(execution.threads)
     tokenizer, bridge = load_tokenizer(model), load(model, resolve_device(execution.device))
@@ -48,7 +48,10 @@ def run(model: Path, text: Text, dump: DumpActivations, execution: Execution, tr
 
 @dataclass
 class Job:
-    """A model and what it reads; positions of the tokens `left_out` give no vector, as `is_kept` says."""
+    """A model and the text it reads.
+
+    Positions of tokens in `left_out` give no vector; see `is_kept`.
+    """
 
     manifest: ModelManifest
     tokenizer: PreTrainedTokenizerBase
@@ -59,7 +62,7 @@ class Job:
     left_out: list[int]
 
     def origin(self) -> dict[str, str]:
-        """All that is needed to make the vectors again."""
+        """Facts needed to make the vectors again, by name."""
         return {
             "parameters": json.dumps({"text": self.text.model_dump(), "dump_activations": self.dump.model_dump()}),
             "model": self.manifest.model_dump_json(),
@@ -69,11 +72,14 @@ class Job:
         }
 
     def rows(self, split: Split) -> int:
-        """The number of vectors that are wanted."""
+        """Number of vectors to write."""
         return self.dump.train_tokens if split == "train" else self.dump.heldout_tokens
 
     def sequences(self, split: Split) -> Iterator[np.ndarray]:
-        """As many sequences (T,) as give these vectors; raises `UserError` where the text ends before."""
+        """Just enough sequences (T,) to give `rows(split)` vectors.
+
+        Raises `UserError` if the text is too short.
+        """
         rows = 0
         texts = documents(self.text, split, self.text_manifest.revision)
         for sequence in tokenise(self.tokenizer, texts, self.dump.context):
@@ -82,15 +88,15 @@ class Job:
             if rows >= self.rows(split):
                 return
         raise UserError(
-            f"dump_activations.{split}_tokens = {self.rows(split)}, but the {split} documents of {self.text.text} hold only "
-            f"{rows} tokens: ask for fewer, or give more text"
+            f"dump_activations.{split}_tokens = {self.rows(split)}: the {split} documents of {self.text.text} give only "
+            f"{rows} vectors; ask for fewer, or give more text"
         )
 
 
 def write(job: Job, execution: Execution, train: Path, heldout: Path) -> None:
-    """Write both files; what is done before waits in scratch.
+    """Write both files, keeping finished blocks in scratch until then.
 
-    Raises `UserError` for a text that is too short, and `Interrupted` after SIGTERM or SIGINT.
+    Raises `UserError` if the text is too short, and `Interrupted` after SIGTERM or SIGINT.
     """
     splits: dict[Split, Path] = {"train": train, "heldout": heldout}
     with writing(train, heldout) as outputs, Interruption():
@@ -100,39 +106,39 @@ def write(job: Job, execution: Execution, train: Path, heldout: Path) -> None:
             for split, output in zip(splits, outputs, strict=True):
                 write_file(output, job, split, dtype, blocks[split])
         except Interrupted as interrupted:
-            message = f"{interrupted}: finished blocks are kept; run again to go on"
+            message = f"{interrupted}: finished blocks are kept; run again to resume"
             raise Interrupted(message, interrupted.number) from None
     parts.delete()
 
 
 def captured(job: Job, parts: Parts, execution: Execution) -> tuple[str, dict[Split, Blocks]]:
-    """The vectors of both splits, and the number format in which all of them can be stored."""
+    """The number format in which all vectors can be stored, and the vectors of both splits."""
     if OVERFLOW not in parts:
         try:
             return job.dump.dtype, _captured(job, parts, execution, job.dump.dtype)
         except Float16OverflowError:
-            print("dump_activations: a value overflows float16: starting anew with float32", file=sys.stderr)
+            print("dump_activations: a value overflows float16; restarting with float32", file=sys.stderr)
             parts.put(OVERFLOW, b"")
     return "float32", _captured(job, parts, execution, "float32")
 
 
 def _captured(job: Job, parts: Parts, execution: Execution, dtype: str) -> dict[Split, Blocks]:
     capture = Capture(job.bridge, job.dump.hook, job.dump.batch, job.left_out, DTYPES[dtype])
-    # The smaller one first: a text that is too short is seen early.
+    # The smaller split comes first, so that a text that is too short is detected early.
     splits: list[Split] = ["heldout", "train"]
     blocks = {split: Blocks(parts, f"{split}-{dtype}", capture) for split in splits}
     for split, each in blocks.items():
         with Ticker(execution.progress_s) as ticker:
-            each.complete(job.sequences(split), execution.checkpoint_s, partial(_tell, ticker, split, job.rows(split)))
+            each.complete(job.sequences(split), execution.checkpoint_s, partial(_report, ticker, split, job.rows(split)))
     return blocks
 
 
-def _tell(ticker: Ticker, split: Split, wanted: int, rows: int) -> None:
+def _report(ticker: Ticker, split: Split, wanted: int, rows: int) -> None:
     ticker(f"dump_activations: {min(rows, wanted)} of {wanted} {split} vectors")
 
 
 def write_file(path: Path, job: Job, split: Split, dtype: str, blocks: Blocks) -> None:
-    """Write one file: the vectors that are wanted, and the whole sequences (S, T) that they come from."""
+    """Write one file: `job.rows(split)` vectors, and the sequences (S, T) they come from."""
     size = next(blocks.batches())[1].shape[1]
     columns = {"vectors": ((size,), dtype)} | {name: ((), "int32") for name in ("token_ids", "position", "sequence")}
     tokens: list[np.ndarray] = []

@@ -23,7 +23,7 @@ from stages.common import call, find_method, stage_parser
 
 @dataclass
 class Trained:
-    """What train left of one ensemble: its weights and their card."""
+    """Files of a trained ensemble: weights, and the card that describes them."""
 
     saes: Path
     card: Path
@@ -32,7 +32,7 @@ class Trained:
 def run(
     trained: Trained, heldout: Path, method: str, settings: Evaluate, outputs: tuple[Path, Path], execution: Execution
 ) -> Evaluation:
-    """Write the metrics (JSON) and the table of latents (CSV) of one ensemble to `outputs`."""
+    """Write an ensemble's metrics (JSON) and table of latents (CSV) to `outputs`."""
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     limit_threads(execution.threads)
     saes = read_saes(trained.saes, trained.card).to(resolve_device(execution.device))
@@ -79,7 +79,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line, and return the exit status."""
     return call(_stage, stage_parser("stages.evaluate", __doc__, "source", "method", "seed").parse_args(argv))
 
 

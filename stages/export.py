@@ -1,4 +1,4 @@
-"""Write the SAEs of one ensemble as folders that SAELens loads, but for those that would not be the same there."""
+"""Export one ensemble's SAEs for SAELens, except those that would behave differently there."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ from stages.common import call, find_method, stage_parser
 
 
 class Exported(BaseModel):
-    """What became of one SAE: its folder, or why there is none.
+    """The outcome for one SAE: its folder, or the reason why there is none.
 
     `negative_share` is the share of the latents kept active on held-out vectors that SAELens would set to zero.
     """
@@ -34,7 +34,7 @@ class Exported(BaseModel):
 
 
 def run(weights: Path, card: Path, heldout: Path, output: Path, execution: Execution) -> list[Exported]:
-    """Write the folder `output`: a folder for each SAE that can be exported, and export.json, which lists all with reasons."""
+    """Write one folder per SAE that can be exported, and export.json, which lists all SAEs."""
     limit_threads(execution.threads)
     saes = read_saes(weights, card).to(resolve_device(execution.device))
     with writing(output) as [part], Vectors(heldout) as vectors:

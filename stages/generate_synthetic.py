@@ -1,4 +1,4 @@
-"""Draw the synthetic vectors: their true features and sparse codes."""
+"""Generate synthetic vectors: true features, and sparse codes over them."""
 
 import argparse
 import sys
@@ -19,9 +19,9 @@ ROWS_AT_ONCE = 50_000
 
 
 def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
-    """Write training and held-out vectors of the same features to two HDF5 files.
+    """Write training and held-out vectors of the same true features to two HDF5 files.
 
-    Their streams are apart, so that neither depends on the other's number.
+    Each has its own random stream, so its vectors do not depend on the other's number of rows.
     """
     active = active_features(settings)
     columns = {"active": ((active,), "uint16"), "coefficients": ((active,), "float32")}
@@ -44,12 +44,12 @@ def _stage(_: argparse.Namespace, params: Params) -> str:
     limit_threads(params.execution.threads)
     settings = params.section(Synthetic).generate_synthetic
     run(settings, paths.vectors("synthetic", "train"), paths.vectors("synthetic", "heldout"))
-    train = "drawn as they are used" if settings.train_rows is None else settings.train_rows
+    train = "unlimited" if settings.train_rows is None else settings.train_rows
     return f"vectors: {train} train, {settings.heldout_rows} heldout"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the stage from the command line; returns its exit status."""
     return call(_stage, stage_parser("stages.generate_synthetic", __doc__).parse_args(argv))
 
 

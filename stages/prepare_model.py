@@ -1,4 +1,4 @@
-"""Train the small language model, or pin the one that the parameters name."""
+"""Train the small language model, or pin the model that the parameters name."""
 
 import argparse
 import sys
@@ -18,9 +18,9 @@ from stages.common import call, stage_parser
 
 
 def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -> ModelManifest:
-    """Write the folder `output`: its manifest and, for `trained_here`, the model.
+    """Write the folder `output`: a manifest and, for `trained_here`, the model.
 
-    Raises `UserError` where the named folder is no model, or lies in the output itself.
+    Raises `UserError` if the named folder is not a model or is inside `output`, and if training fails.
     """
     with writing(output) as [folder]:
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Simulate a corpus of EEG recordings, or pin the files of a user's folder; either way, list them in manifest.json."""
+"""Simulate EEG recordings, or pin those of a data set or folder, in manifest.json."""
 
 import argparse
 import sys
@@ -15,9 +15,9 @@ from stages.common import call, stage_parser
 
 
 def run(parameters: PrepareRecordings, output: Path) -> RecordingManifest:
-    """Write the folder `output` with its manifest, and with the recordings where they are simulated.
+    """Write the folder `output` with the manifest and, if they are simulated, the recordings.
 
-    Raises `UserError` where the named folder is missing, empty, or the output itself.
+    Raises `UserError` if the named folder is missing, has no recordings, or is in `output`.
     """
     with writing(output) as [folder]:
         folder.mkdir()
@@ -34,6 +34,7 @@ def run(parameters: PrepareRecordings, output: Path) -> RecordingManifest:
 
 
 def _simulate(simulated: Simulated, folder: Path) -> RecordingManifest:
+    """Write a simulated corpus to `folder` and return its manifest."""
     written = write_corpus(folder, simulated.subjects, simulated.seconds, simulated.seed)
     # No times and no absolute root, so that equal parameters give equal bytes anywhere.
     return RecordingManifest(root=".", files=pinned(folder, [folder / path for path in written], with_time=False))

@@ -15,6 +15,7 @@ from mfr.config.experiment import Execution, Params
 from mfr.config.training import Method, Train
 from mfr.runtime import paths
 from mfr.runtime.files import writing
+from mfr.saes.ensemble import Card
 from mfr.training.curves import CurveRow
 from mfr.training.trainer import Saving, Trainer
 from mfr.vectors.reader import Vectors
@@ -23,7 +24,10 @@ from stages.common import call, find_method, job_key, stage_parser
 
 @dataclass
 class Outputs:
-    """What a trained ensemble leaves: weights, a card that describes them, learning curves; and a checkpoint until then."""
+    """Files of one training run: weights, their card, learning curves and the checkpoint.
+
+    The card describes the weights. The checkpoint is deleted at the end.
+    """
 
     saes: Path
     card: Path
@@ -32,26 +36,19 @@ class Outputs:
 
 
 def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs, execution: Execution) -> list[CurveRow]:
-    """Train on the vectors of `data`, from the last checkpoint of a run that was cut off; its learning curves."""
+    """Train on the vectors in `data`, resuming from a checkpoint; return the learning curves."""
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     limit_threads(execution.threads)
     allow_tf32(settings.precision == "tf32")
     with writing(outputs.saes, outputs.card, outputs.curves) as [saes_part, card_part, curves_part], Vectors(data) as vectors:
-        described = {
-            "source": vectors.source,
-            "size": vectors.size,
-            "seed": seed,
-            "train": method.applied_to(settings).model_dump(),
-            "method": method.model_dump(),
-        }
-        key = job_key(described, vectors.identity())
+        card = Card(source=vectors.source, size=vectors.size, seed=seed, train=method.applied_to(settings), method=method)
+        key = job_key(card.model_dump(), vectors.identity())
         saving = Saving(outputs.checkpoint, key, execution.checkpoint_s, execution.checkpoint_steps)
         trainer = Trainer(vectors, settings, method, seed, resolve_device(execution.device))
         saes = trainer.run(saving, execution.progress_s)
         saes_part.write_bytes(save({"W": saes.W.cpu(), "b": saes.b.cpu(), "offset": saes.offset.cpu()}))
-        card_part.write_text(
-            json.dumps({**described, "scale": trainer.scaling.scale, "reinits": trainer.progress.reinits}, indent=2) + "\n"
-        )
+        card = card.model_copy(update={"scale": trainer.scaling.scale, "reinits": trainer.progress.reinits})
+        card_part.write_text(json.dumps(card.model_dump(), indent=2) + "\n")
         pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)
     outputs.checkpoint.unlink(missing_ok=True)
     return trainer.progress.curves
@@ -72,7 +69,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the command line, and return the exit status."""
     return call(_stage, stage_parser("stages.train", __doc__, "source", "method", "seed").parse_args(argv))
 
 

@@ -1,8 +1,7 @@
 """Compose an experiment into params.yaml: `python -m workflow.experiment NAME`, or without a name a list of them.
 
-params/default.yaml is a whole experiment. Another file of params/ is an overlay, which says only what differs: its mappings are
-merged into the default's, but for `methods`, which replace the default's, and sections of sources that it does not list, which are
-left out.
+params/default.yaml is a whole experiment. Each other file of params/ is an overlay that says only what differs. Its mappings are
+merged into the default's, except `methods`, which replaces the default's. Sections of sources that are not in `sources` are dropped.
 """
 
 import argparse

@@ -18,10 +18,11 @@ SHARED = {
 }
 INTRODUCTION = """# Configuration
 
-`params.yaml` holds the experiment that is run; it is the only file to edit. `params/` holds other whole experiments to copy
-over it. Unknown keys and values out of range are refused before anything runs. A parameter without a default must be
-given. `SOURCE` stands for `synthetic`, `language_model` and `eeg`, which all have these sections. This page is generated
-from `mfr/params.py` by `python -m workflow.schema`.
+`params.yaml` is the experiment that is run, and the only file to edit. `make experiment NAME=paper` composes another one of
+`params/`, whose files say only what differs from `params/default.yaml`. Unknown keys and values out of range are refused before
+anything runs. A parameter without a default must be given. `SOURCE` stands for each of `sources`: all have these sections.
+DVC tracks only what is in the file, so it needs a section even if it is empty, as in `evaluate: {}`; Snakemake does not.
+This page is generated from `mfr/config/` by `python -m workflow.schema`.
 """
 
 
@@ -76,14 +77,14 @@ def _default(entry: dict[str, Any]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the files, or with `--check` exit with status 1 where one is out of step."""
+    """Write the files, or with `--check` exit with status 1 if one is out of step."""
     parser = argparse.ArgumentParser(prog="python -m workflow.schema", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is out of step")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of step")
     check = parser.parse_args(argv).check
     stale = [path for path, text in generated().items() if not path.is_file() or path.read_text() != text]
     for path in stale:
         if check:
-            print(f"error: {path} is out of step with mfr/params.py: run `python -m workflow.schema`", file=sys.stderr)
+            print(f"error: {path} is out of step with mfr/config: run `python -m workflow.schema`", file=sys.stderr)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(generated()[path])

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Compare all runs of one source: metrics, tables, figures and verdicts on claims."""

@@ -1,8 +1,8 @@
-"""Whether features come back: similarity of SAEs within an ensemble, and between ensembles of different seeds.
+"""Similarity of SAEs within an ensemble, and between ensembles of different seeds.
 
-SAEs of one ensemble see the same batches; where a penalty pulls them together, or transplants copy from one to another, that
-they agree is no evidence. SAEs of different seeds differ in first weights and in the training vectors or their order, and
-nothing acts between them, whatever the method.
+SAEs of one ensemble see the same batches. If a penalty pulls them together, or transplants copy features from one to another,
+their agreement is no evidence. SAEs of different seeds differ in their initial weights and in their training vectors or the
+order of these. Nothing acts between them, whatever the method.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,10 @@ WITH_SPREADS = [name for measure in MEASURES for name in (measure, f"{measure}_s
 
 
 class Pair(NamedTuple):
-    """Two SAEs to compare, `within` an ensemble or `between` seeds, by place: of one k, or 0 where it differs."""
+    """Two SAEs to compare, each as (ensemble, place in the ensemble).
+
+    `kind` is `within` (one ensemble) or `between` (seeds); `k` is that of both SAEs, or 0 if they differ in k.
+    """
 
     kind: str
     k: int
@@ -33,12 +36,14 @@ class Pair(NamedTuple):
 
 
 def consistency(ensembles: Sequence[Ensemble], live: Sequence[torch.Tensor]) -> pd.DataFrame:
-    """Of one method's ensembles, one a seed: columns kind, k, each of `MEASURES` with its spread, and pairs.
+    """Similarity of one method's SAEs: one row per kind of pair and k.
 
-    pw_mcc is the mean cosine of one-to-one pairs of features (arXiv 2505.20254), matched_70 the share of these above .7; both
-    are means over pairs of SAEs, `…_sd` their standard deviations. `live` (n, h) tells which latents of each ensemble are ever
-    active: dead ones, which nothing holds in place, may gather and so agree. Between seeds, SAEs of the same place and k are
-    compared.
+    `ensembles` has one ensemble per seed. `live` (n, h per ensemble) marks the latents that are ever active. Columns: kind, k,
+    each of `MEASURES` with its standard deviation (`…_sd`), and pairs, the number of pairs of SAEs.
+
+    pw_mcc is the mean cosine of one-to-one pairs of features (arXiv 2505.20254), matched_70 the share of these pairs above 0.7.
+    Both are means over pairs of SAEs. `…_live` uses only live latents: nothing holds dead ones in place, so they may drift
+    together and agree. Between seeds, SAEs at the same place in their ensembles are compared; their k is the same.
     """
 
     def measure(pair: Pair) -> tuple[float, ...]:
@@ -54,6 +59,7 @@ def consistency(ensembles: Sequence[Ensemble], live: Sequence[torch.Tensor]) -> 
 
 
 def _within(ensembles: Sequence[Ensemble]) -> list[Pair]:
+    """All pairs of SAEs of the same ensemble."""
     return [
         Pair("within", saes.k[i] if saes.k[i] == saes.k[j] else 0, (one, i), (one, j))
         for one, saes in enumerate(ensembles)
@@ -62,19 +68,22 @@ def _within(ensembles: Sequence[Ensemble]) -> list[Pair]:
 
 
 def _between(ensembles: Sequence[Ensemble]) -> list[Pair]:
+    """For every two seeds, the pairs of SAEs at the same place."""
     seeds = combinations(range(len(ensembles)), 2)
     return [Pair("between", k, (one, i), (other, i)) for one, other in seeds for i, k in enumerate(ensembles[one].k)]
 
 
 def _one_to_one(similarity: torch.Tensor) -> tuple[float, float]:
+    """Mean cosine of the one-to-one pairs, and the share of them above `MATCHED_AT`."""
     paired = similarity[hungarian(similarity)]
     return paired.mean().item(), (paired > MATCHED_AT).float().mean().item()
 
 
 def between_seeds(ensembles: Mapping[int, Ensemble]) -> pd.DataFrame:
-    """Of one method's ensembles by seed: columns seed, sae, latent, other and between, a row a latent and other seed.
+    """Each latent's largest cosine with another seed's SAE: one row per latent and other seed.
 
-    `between` is the latent's largest cosine with the SAE of its place in that seed's ensemble. One seed has no rows.
+    `ensembles` holds one method's ensembles by seed. Columns: seed, sae, latent, other (the other seed) and between (the
+    cosine). The other SAE is the one at the same place in its ensemble. With a single seed there are no rows.
     """
     rows = [
         pd.DataFrame({"seed": seed, "sae": i, "latent": np.arange(len(W)), "other": other, "between": nearest.numpy()})

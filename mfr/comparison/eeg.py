@@ -1,4 +1,4 @@
-"""What only EEG reports: table 3, the claims, denoising, and figures of signals and features."""
+"""What only EEG reports: table 3, claims, denoising, and figures of signals and features."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from mfr.comparison.claims.eeg import claims_eeg
 from mfr.comparison.figures import eeg as eeg_figures
-from mfr.comparison.report import Figures
+from mfr.comparison.report import Numbers
 from mfr.comparison.runs import Run, Runs
 from mfr.comparison.tables import decoder_distances, denoising_table, table3, write_table
 from mfr.compute.seeds import numpy_stream
@@ -24,7 +24,7 @@ SHOWN_FEATURES, SHOWN_METHODS = 5, 2
 
 
 def write(runs: Runs, folder: Path) -> None:
-    """Write table 3, the claims, denoising, and figures of signals and features."""
+    """Write table 3, claims, denoising, recordings, and figures of signals and features."""
     distances = decoder_distances(runs.evaluations)
     write_table(table3(runs.summary, distances), folder / "table3.csv", digits=4)
     write_table(claims_eeg(runs.values, distances, runs.section.methods), folder / "claims.csv")
@@ -38,8 +38,11 @@ def write(runs: Runs, folder: Path) -> None:
     shutil.copyfile(paths.RECORDINGS_TABLE, folder / "recordings.csv")
 
 
-def figures(runs: Runs) -> Figures:
-    """How many recordings were used and skipped, and each method's gain in dB, a mean over noises, strengths and k."""
+def numbers(runs: Runs) -> Numbers:
+    """Number of recordings used and skipped, and each method's denoising gain in dB.
+
+    The gain is a mean over kinds of noise, noise levels and k.
+    """
     status = pd.read_csv(paths.RECORDINGS_TABLE)["status"]
     gains = _denoising(runs).groupby("denoiser")["snr_gain_db"].mean()
     by_method = {method: {"gain_db": float(gains[method])} for method in runs.methods}
@@ -55,7 +58,11 @@ def _denoising(runs: Runs) -> pd.DataFrame:
 
 
 def _draw_signals(folder: Path, run: Run, heldout: Vectors) -> None:
-    """One run's reconstructions of a stretch of the first held-out recording, and of the same with white noise."""
+    """Draw a stretch of the first held-out recording and its reconstructions.
+
+    Traces show the SAE with the largest k, given the input itself and the input with white noise. Spectra show the SAEs of
+    all k, given the input itself.
+    """
     saes, shape = run.read(), shape_of(heldout)
     most = int(np.argmax(saes.k))
     rows = rows_in_turn(heldout, shape, SPECTRUM_WINDOWS)
@@ -74,7 +81,10 @@ def _draw_signals(folder: Path, run: Run, heldout: Vectors) -> None:
 
 
 def _draw_features(folder: Path, runs: list[Run], heldout: Vectors) -> None:
-    """The most used features of the first seed of the first methods, each in its SAE with the most active latents."""
+    """Draw the most frequently active features of the first methods over time and scalp.
+
+    They are those of the first seed's SAE with the largest k.
+    """
     shape = shape_of(heldout)
     features = {}
     for run in [run for run in runs if run.seed == runs[0].seed][:SHOWN_METHODS]:

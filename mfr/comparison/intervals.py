@@ -1,6 +1,6 @@
-"""What several seeds tell: means with intervals, and verdicts by them.
+"""Means over seeds with 95 % intervals, and the verdicts that follow from them.
 
-Two values that happen to be equal say nothing of their spread: their interval has no width, and decides nothing.
+Two values that happen to be equal carry no information about their spread. Their interval has no width and gives no verdict.
 """
 
 import math
@@ -18,7 +18,7 @@ Outcome = Literal["better", "worse", "undecided"]
 
 
 class Interval(NamedTuple):
-    """A value with the bounds of its 95 % interval, NaN where there is none, and the number of values behind it."""
+    """A value, its 95 % interval (NaN if there is none), and the number n of values behind it."""
 
     value: float
     low: float
@@ -27,12 +27,15 @@ class Interval(NamedTuple):
 
     @property
     def decides(self) -> bool:
-        """Whether a spread is behind it: two values that are equal but for rounding have none."""
+        """Whether the interval can give a verdict; that of two values equal up to rounding cannot."""
         return self.n > 2 or not math.isclose(self.low, self.high, rel_tol=1e-9)
 
 
 def student(values: Sequence[float]) -> Interval:
-    """The mean of independent values, by Student's t; NaN, as of an r that has no meaning, is left out."""
+    """Mean of independent values with Student's t interval.
+
+    NaN values, such as an undefined correlation, are ignored. Fewer than two values have no interval.
+    """
     values = [value for value in values if not math.isnan(value)]
     n = len(values)
     mean = float(np.mean(values)) if n else np.nan
@@ -43,16 +46,20 @@ def student(values: Sequence[float]) -> Interval:
 
 
 def share(successes: int, n: int) -> Interval:
-    """The share of n independent trials that succeeded, with the exact interval (Clopper and Pearson, 1934)."""
+    """Share of n independent trials that succeeded, with its exact interval.
+
+    Source: Clopper and Pearson, 1934.
+    """
     found = stats.binomtest(successes, n).proportion_ci(CONFIDENCE, "exact")
     return Interval(successes / n, found.low, found.high, n)
 
 
 def over_pairs(values: pd.Series) -> Interval:
-    """The mean of values of ordered pairs of seeds, two levels of the index, by the jackknife over seeds (Tukey, 1958).
+    """Mean over ordered pairs of seeds, with the interval of a jackknife over seeds.
 
-    A seed is in many pairs, so that these are not independent: Student's t is of n·θ − (n − 1)·θ₋ₛ, θ₋ₛ being the mean over
-    the pairs without seed s. Where no pair is left without one, as of two seeds, there is no interval.
+    The two levels of the index are the seeds of a pair. A seed is in many pairs, so the pairs are not independent. Student's t
+    interval is therefore that of the pseudo-values n·θ − (n − 1)·θ₋ₛ, where θ is the mean over all pairs and θ₋ₛ the mean over
+    the pairs without seed s (Tukey, 1958). If every pair contains some seed s, as with two seeds, there is no interval.
     """
     first, second = (values.index.get_level_values(level) for level in (0, 1))
     seeds = first.union(second).unique()
@@ -63,7 +70,10 @@ def over_pairs(values: pd.Series) -> Interval:
 
 
 def verdict(interval: Interval, least: float = -np.inf, most: float = np.inf) -> Verdict:
-    """Whether a value lies above `least` and below `most`: it holds or fails where its whole interval does."""
+    """Whether a value is above `least` and below `most`: `holds`, `fails` or `undecided`.
+
+    It holds if the whole interval is between these bounds, and fails if the whole interval is beyond one of them.
+    """
     if not interval.decides:
         return "undecided"
     if interval.low > least and interval.high < most:
@@ -74,7 +84,10 @@ def verdict(interval: Interval, least: float = -np.inf, most: float = np.inf) ->
 
 
 def contest(difference: Interval, lower_is_better: bool = False) -> Outcome:
-    """Who wins by a difference from a rival: `better` or `worse` where the whole interval lies on one side of 0."""
+    """Whether a difference from a rival makes a method `better`, `worse` or `undecided`.
+
+    It is better or worse only if the whole interval is on one side of 0.
+    """
     if not difference.decides:
         return "undecided"
     if difference.low > 0:

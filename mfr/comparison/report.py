@@ -1,7 +1,7 @@
-"""What compare writes of every source, and where it finds what only one source reports.
+"""What compare writes for every source, and how it finds what only one source reports.
 
-A module `mfr.comparison.NAME` may add to the source NAME: `write(runs, folder)` writes tables and figures to the folder of its
-results, and `figures(runs)` returns the few numbers that its metrics have beside every method's loss.
+A module `mfr.comparison.NAME` may add results to the source NAME. Its `write(runs, folder)` writes tables and figures to the
+results folder. Its `numbers(runs)` returns the few numbers that the metrics file has beside each method's loss.
 """
 
 import json
@@ -19,27 +19,28 @@ from mfr.comparison.tables import write_table
 from mfr.config.training import Method
 from mfr.runtime.provenance import provenance
 
-Figures = dict[str, float | dict[str, float]]
+# Numbers of a metrics file: by method, or of the source itself. (Drawings are in `mfr.comparison.figures`.)
+Numbers = dict[str, float | dict[str, float]]
 
 
 class Own(Protocol):
-    """What only one source reports."""
+    """What a module with one source's own results provides."""
 
     def write(self, runs: Runs, folder: Path) -> None:
-        """Write its tables and figures."""
+        """Write the source's own tables and figures to its results folder."""
 
-    def figures(self, runs: Runs) -> Figures:
-        """Numbers for its metrics: by method, or of the source itself."""
+    def numbers(self, runs: Runs) -> Numbers:
+        """Numbers for the metrics file, by method or of the source itself."""
 
 
 def own(source: str) -> Own | None:
-    """What only this source reports, if anything."""
+    """The module with this source's own results, or None if it has none."""
     name = f"{__package__}.{source}"
     return cast(Own, import_module(name)) if find_spec(name) else None
 
 
 def write_results(runs: Runs, folder: Path) -> None:
-    """Fill the folder of one source's results."""
+    """Write all tables and figures of one source, and `origin.json`, to its results folder."""
     write_table(runs.summary, folder / "summary.csv")
     write_table(runs.values, folder / "values.csv")
     write_table(contests(runs.values, rivals(runs.section.methods)), folder / "contests.csv")
@@ -54,25 +55,33 @@ def write_results(runs: Runs, folder: Path) -> None:
     (folder / "origin.json").write_text(json.dumps(origin, indent=2) + "\n")
 
 
-def headline(runs: Runs) -> dict[str, Figures]:
-    """About ten numbers under the source's name: each method's loss, a mean over k and seeds, and what the source adds."""
+def headline(runs: Runs) -> dict[str, Numbers]:
+    """About ten numbers for the metrics file, under the source's name.
+
+    They are each method's loss, a mean over k and seeds, and what the source adds.
+    """
     found = own(runs.source)
-    added = found.figures(runs) if found else {}
+    added = found.numbers(runs) if found else {}
     losses = over_k(runs.summary, "mse")
-    figures: Figures = {name: values for name, values in added.items() if name not in losses}
+    figures: Numbers = {name: values for name, values in added.items() if name not in losses}
     for method, loss in losses.items():
         figures[method] = {"mse": loss, **cast(dict[str, float], added.get(method, {}))}
-    return {runs.source: cast(Figures, _rounded(figures))}
+    return {runs.source: cast(Numbers, _rounded(figures))}
 
 
 def _rounded(value: object) -> object:
+    """The same numbers to four significant digits."""
     if isinstance(value, dict):
         return {name: _rounded(inner) for name, inner in value.items()}
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def rivals(methods: Mapping[str, Method]) -> list[str]:
-    """What the paper's methods and transplants have to beat: the baseline, AuxK, and these with more steps or another rate."""
+    """Names of the methods that the paper's methods and transplants have to beat.
+
+    They are the baseline, AuxK, and variants of these, such as more steps or another learning rate. Methods that train on noisy
+    vectors (`noise_db`) are no rivals.
+    """
     return [
         name
         for name, method in methods.items()

@@ -1,4 +1,4 @@
-"""The runs of one source side by side, as compare reads them from the files that their stages left."""
+"""All runs of one source, read from the files that earlier stages wrote."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ from mfr.saes.files import read_saes
 
 @dataclass(frozen=True)
 class Run:
-    """One trained ensemble of a source: a method and a seed."""
+    """One trained ensemble of a source, given by its method and seed."""
 
     source: str
     method: str
     seed: int
 
     def path(self, place: Callable[[str, str, int], Path]) -> Path:
-        """One of its files, such as `run.path(paths.curves)`."""
+        """Path of one of the run's files, such as `run.path(paths.curves)`."""
         return place(self.source, self.method, self.seed)
 
     def read(self) -> Ensemble:
-        """Its SAEs."""
+        """Read its SAEs."""
         return read_saes(self.path(paths.saes), self.path(paths.saes_card))
 
 
 @dataclass(frozen=True)
 class Runs:
-    """All runs of one source, with the tables that describe them, each made when it is asked for."""
+    """All runs of one source, and tables over them, each made on first use."""
 
     source: str
     section: SourceSection
@@ -44,32 +44,33 @@ class Runs:
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
-        """What evaluate recorded of each run."""
+        """Each run's record from stage evaluate, in the order of `runs`."""
         return [Evaluation.model_validate_json(run.path(paths.evaluation).read_text()) for run in self.runs]
 
     @cached_property
     def values(self) -> pd.DataFrame:
-        """The long table of `mfr.comparison.summary`: one row per value."""
+        """The long table of `mfr.comparison.summary.long_table`: one row per value."""
         return long_table(self.evaluations)
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """Means over seeds, and each method's change."""
+        """Means over seeds and each method's change, from `mfr.comparison.summary.summarise`."""
         return summarise(self.values, self.section.compare.versus)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """All learning curves."""
+        """Learning curves of all runs: one row per run, logged step and SAE."""
         return self.labelled(paths.curves)
 
     @cached_property
     def latents(self) -> pd.DataFrame:
-        """All tables of latents."""
+        """Statistics of the latents of all runs: one row per run and latent."""
         return self.labelled(paths.features)
 
     @cached_property
     def consistency(self) -> pd.DataFrame:
         """Similarity of SAEs within ensembles and between seeds, with a column `method`."""
+        # Rows are in order of SAE and latent, so `view` gives (n, h).
         active = {
             key: torch.from_numpy(own.to_numpy() > 0) for key, own in self.latents.groupby(["method", "seed"])["frequency"]
         }
@@ -83,20 +84,20 @@ class Runs:
 
     @cached_property
     def between(self) -> pd.DataFrame:
-        """Similarity of each latent to those of other seeds, with a column `method`."""
+        """Similarity of each latent to the latents of other seeds, with a column `method`."""
         tables = [between_seeds(self._read(method)).assign(method=method) for method in self.methods]
         return pd.concat(tables, ignore_index=True)
 
     @property
     def methods(self) -> list[str]:
-        """Names of the methods, in order."""
+        """Names of the methods, in the order of `runs`."""
         return list(dict.fromkeys(run.method for run in self.runs))
 
     def labelled(self, place: Callable[[str, str, int], Path]) -> pd.DataFrame:
-        """One of the runs' tables, all below each other, with columns `method` and `seed`."""
+        """The CSV table at `place` of every run, concatenated, with columns `method` and `seed`."""
         tables = [pd.read_csv(run.path(place)).assign(method=run.method, seed=run.seed) for run in self.runs]
         return pd.concat(tables, ignore_index=True)
 
     def _read(self, method: str) -> dict[int, Ensemble]:
-        # One method's weights at a time: those of all would not fit into memory.
+        # One method at a time: the weights of all methods would not fit into memory.
         return {run.seed: run.read() for run in self.runs if run.method == method}

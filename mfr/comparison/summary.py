@@ -1,9 +1,9 @@
-"""All runs of one source side by side: means over seeds with their spread, and each method's paired change.
+"""Means over seeds of every metric, and each method's change against another method.
 
-A run's values are first averaged over its SAEs of equal k; mean and standard deviation are then over seeds. A change is
-the mean over seeds of a method minus the one that it is set against, its `versus`, or of their ratio in percent where the
-metric is a loss; its 95 % interval is Student's. Where there are several k, the group `all_k` holds the means over k of values
-and of changes (paper, tables 1 to 3).
+A run's values are first averaged over its SAEs of equal k. Means and standard deviations are then over seeds. A method is
+compared with its `versus`, seed by seed: the change is the difference or, for the losses in `RATIOS`, the relative difference
+in percent. Its 95 % interval is Student's. If there are several k, the group `all_k` has the means over k of values and of
+changes (paper, tables 1 to 3).
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,10 @@ CONTESTED = ("mse", "truth_recovered", "truth_mcc_hungarian", "cross_entropy", "
 
 
 def long_table(evaluations: list[Evaluation]) -> pd.DataFrame:
-    """One row a value: method, seed, group (`k12`, … or `ensemble`), metric, value."""
+    """One row per value: method, seed, group (`k12`, … or `ensemble`), metric, value.
+
+    Values of SAEs of equal k, or of several pairs of SAEs, are averaged.
+    """
     rows = [
         (evaluation.method, evaluation.seed, group, metric, value)
         for evaluation in evaluations
@@ -30,6 +33,7 @@ def long_table(evaluations: list[Evaluation]) -> pd.DataFrame:
 
 
 def _values(evaluation: Evaluation) -> Iterator[tuple[str, str, float]]:
+    """Group, metric and value of everything that one evaluation recorded."""
     for sae in evaluation.saes:
         values = sae.model_dump(exclude={"k", "truth", "own"})
         if sae.truth is not None:
@@ -45,16 +49,16 @@ def _values(evaluation: Evaluation) -> Iterator[tuple[str, str, float]]:
 
 
 def reference(method: str, versus: Mapping[str, str]) -> str:
-    """The method that one is set against: the one that `versus` names, or else the baseline."""
+    """The method that `method` is compared with: the one in `versus`, or else the baseline."""
     return versus.get(method, "baseline")
 
 
 def summarise(table: pd.DataFrame, versus: Mapping[str, str]) -> pd.DataFrame:
-    """Mean, sd and number of seeds of each (method, group, metric) of a long table, and its change.
+    """Mean, sd, number of seeds and change of each (method, group, metric) of a long table.
 
-    `versus` has the methods that are set against another one than the baseline.
+    `versus` names the methods that are compared with another one than the baseline.
     Columns: method, versus, group, metric, mean, sd, seeds, change, change_sd, change_low, change_high and change_unit
-    (`percent` or `difference`). With one seed spreads and intervals are NaN.
+    (`percent` or `difference`). With one seed, standard deviations and intervals are NaN.
     """
     against = {method: reference(method, versus) for method in table["method"].unique()}
     paired = _paired(table, table["method"].map(against))
@@ -74,9 +78,10 @@ def summarise(table: pd.DataFrame, versus: Mapping[str, str]) -> pd.DataFrame:
 
 
 def contests(table: pd.DataFrame, rivals: list[str]) -> pd.DataFrame:
-    """Every method against each rival: columns method, versus, group, metric, change, low, high, n and verdict.
+    """Change of every method against each rival, with a verdict.
 
-    The verdict is `better` or `worse` where the whole 95 % interval is, and else `undecided`.
+    Covers the metrics in `CONTESTED`. Columns: method, versus, group, metric, change, low, high, n and verdict. The verdict is
+    `better` or `worse` if the whole 95 % interval is, else `undecided`.
     """
     rows = []
     for rival in rivals:
@@ -91,6 +96,7 @@ def contests(table: pd.DataFrame, rivals: list[str]) -> pd.DataFrame:
 
 
 def _paired(table: pd.DataFrame, versus: str | pd.Series) -> pd.DataFrame:
+    """The long table plus versus, its value of the same seed (reference), and the change."""
     reference = table.rename(columns={"value": "reference", "method": "versus"})
     paired = table.assign(versus=versus).merge(reference, on=["versus", "seed", "group", "metric"], how="left")
     difference = paired["value"] - paired["reference"]
@@ -98,6 +104,7 @@ def _paired(table: pd.DataFrame, versus: str | pd.Series) -> pd.DataFrame:
 
 
 def _over_all_k(paired: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the group `all_k`, means over k of values and changes; none for a single k."""
     per_k = paired[paired["group"] != "ensemble"]
     if per_k["group"].nunique() < 2:
         return per_k.iloc[:0]
@@ -113,6 +120,9 @@ def over_k(summary: pd.DataFrame, metric: str) -> dict[str, float]:
 
 
 def mean_curves(curves: pd.DataFrame) -> pd.DataFrame:
-    """Learning curves (method, seed, step, sae, mse, …) as step, method and what was measured: means over seeds and SAEs."""
+    """Learning curves averaged over seeds and SAEs: one row per step and method.
+
+    Columns: step, method, and every measure that has a value somewhere.
+    """
     means = curves.drop(columns=["seed", "sae", "k"]).groupby(["step", "method"], sort=False).mean()
     return means.dropna(axis="columns", how="all").reset_index()

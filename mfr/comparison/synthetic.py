@@ -1,11 +1,11 @@
-"""What only synthetic vectors report: the claims about true features, and figures of latents against the truth."""
+"""What only synthetic vectors report: claims about true features, and figures of latents."""
 
 from pathlib import Path
 
 from mfr.comparison.claims.common import LATENT
 from mfr.comparison.claims.synthetic import claims
 from mfr.comparison.figures import synthetic as figures_of_truth
-from mfr.comparison.report import Figures
+from mfr.comparison.report import Numbers
 from mfr.comparison.runs import Runs
 from mfr.comparison.summary import over_k
 from mfr.comparison.tables import write_table
@@ -16,7 +16,7 @@ LATENT_COLUMNS = ["across_max", "across_hungarian", "truth_max", "truth_hungaria
 
 
 def write(runs: Runs, folder: Path) -> None:
-    """Write claims, latents and curves, and the figures of latents against the truth."""
+    """Write claims, latents and learning curves, and the figures that need the true features."""
     section = runs.section
     assert isinstance(section, Synthetic)
     nearest = runs.between.groupby(["method", *LATENT], as_index=False)["between"].mean()
@@ -32,6 +32,6 @@ def write(runs: Runs, folder: Path) -> None:
     figures_of_truth.over_steps(runs.curves, TRUTH_MEASURES).savefig(folder / "truth.png")
 
 
-def figures(runs: Runs) -> Figures:
-    """The share of true features that each method recovers."""
+def numbers(runs: Runs) -> Numbers:
+    """Share of true features that each method recovers, a mean over k and seeds."""
     return {method: {"recovered": share} for method, share in over_k(runs.summary, "truth_recovered").items()}

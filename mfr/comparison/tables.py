@@ -1,4 +1,4 @@
-"""Tables that are read side by side with the paper's: a metric for each k, and what each method changes of it."""
+"""Tables laid out like the paper's: a metric for each k, and how each method changes it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +21,11 @@ SHOWN = {
 
 
 def by_k(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One row a k and method, and one a method with the means over all k (paper, tables 1 to 3).
+    """One row per k and method, and one per method with means over all k.
 
-    `summary` is that of `mfr.comparison.summary`. Columns k, method, versus; mean and sd over seeds of `metric`, a loss; and its change
-    in percent of versus's, with sd, 95 % interval (low, high) and number of seeds n. The change of a method that is its own
-    `versus` is NaN.
+    The layout is that of the paper's tables 1 to 3. `summary` is the result of `mfr.comparison.summary.summarise`, `metric` a
+    loss. Columns: k, method, versus; mean and sd over seeds; change_percent against versus, its standard deviation change_sd,
+    its 95 % interval (low, high) and the number of seeds n. The change of a method that is its own `versus` is NaN.
     """
     here = summary[(summary["metric"] == metric) & summary["group"].str.fullmatch(r"k\d+|all_k")]
     table = here.assign(k=here["group"].replace("all_k", "mean").str.removeprefix("k")).rename(columns=SHOWN)
@@ -39,10 +39,11 @@ DISTANCES = ("l2", "l2_matched", "cosine")
 
 
 def decoder_distances(evaluations: list[Evaluation]) -> pd.DataFrame:
-    """Columns method, seed, k, l2, l2_matched and cosine: each SAE's decoder against that of the first SAE of smallest k.
+    """Distance of each SAE's decoder from the decoder of the SAE with the smallest k.
 
-    l2 is the Frobenius distance of rows in their order, as the paper measures it, l2_matched that of one-to-one pairs, and
-    cosine the mean cosine of these pairs.
+    If several SAEs have the smallest k, it is the first of them. Columns: method, seed, k, l2, l2_matched and cosine. l2 is the
+    Frobenius distance with rows in their order (paper, section 4.3), l2_matched that of one-to-one pairs of rows, and cosine
+    the mean cosine of these pairs.
     """
     rows = [row for evaluation in evaluations for row in _distances(evaluation)]
     table = pd.DataFrame(rows, columns=["method", "seed", "k", *DISTANCES])
@@ -60,10 +61,11 @@ def _distances(evaluation: Evaluation) -> Iterator[tuple[str, int, int, float, f
 
 
 def table3(summary: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
-    """One row a method and k, and one with the means over all k, from the summary of `mfr.comparison.summary` and `decoder_distances`.
+    """Loss and decoder distances: one row per k and method, and one with means over all k.
 
-    Columns k, method, versus; the mean squared error with its sd, and its change in percent of versus's, with sd, interval and
-    number of seeds; and the three distances with their sds, NaN for the smallest k itself.
+    `summary` is the result of `mfr.comparison.summary.summarise`, `distances` that of `decoder_distances`. Columns: those of
+    `by_k`, with the mean called mse; and the three distances with their standard deviations, NaN for the smallest k itself
+    (paper, table 3).
     """
     loss = by_k(summary, "mse").rename(columns={"mean": "mse"})
     means = distances.groupby(["method", "seed"], sort=False)[list(DISTANCES)].mean().reset_index().assign(k="mean")
@@ -77,11 +79,13 @@ KEYS = ["noise", "snr_db", "denoiser", "k"]
 
 
 def denoising_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a noise, strength, denoiser and k, from the tables of the stage denoise with their methods and seeds.
+    """Denoising scores over seeds: one row per kind of noise, noise level, denoiser and k.
 
-    Denoisers are `nothing`, `wiener` and `pca`, which are the same in every run, and the methods. Columns: those; the `Scores`,
-    means over seeds, with sd, low, high and n of the gain; and by how many dB it is above PCA's with as many components, with
-    interval and verdict: `better` or `worse` where the whole interval is, else `undecided`.
+    `runs` concatenates the tables of stage denoise, with columns method and seed. Denoisers are `nothing`, `wiener` and `pca`,
+    which are the same in every run, and the methods.
+
+    Columns: `KEYS`; the `Scores`, as means over seeds; sd, low, high and n of the gain; over_pca_db, the gain minus that of PCA
+    with k components, with its interval; and verdict, `better` or `worse` if that whole interval is, else `undecided`.
     """
     references = runs[runs["denoiser"] != "sae"].drop_duplicates(KEYS)
     saes = runs[runs["denoiser"] == "sae"].assign(denoiser=runs["method"])
@@ -90,6 +94,7 @@ def denoising_table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _over_seeds(by_seed: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the methods, from their scores by seed and the scores of the other denoisers."""
     pca = references[references["denoiser"] == "pca"].set_index(["noise", "snr_db", "k"])["snr_gain_db"]
     rows = []
     for key, seeds in by_seed.groupby(KEYS, sort=False):
@@ -103,5 +108,5 @@ def _over_seeds(by_seed: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame
 
 
 def write_table(table: pd.DataFrame, path: Path, digits: int = 6) -> None:
-    """A CSV with so many significant digits."""
+    """Write a table as CSV, with numbers to `digits` significant digits."""
     table.to_csv(path, index=False, float_format=f"%.{digits}g")

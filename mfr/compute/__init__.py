@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Shared numerics: seeds, compiled loops, threads, sparse products and devices."""

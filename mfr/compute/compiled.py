@@ -1,23 +1,35 @@
 """Loops over rows and latents, compiled for a CPU.
 
-They call each other and nothing of other files: when a file is read again from numba's cache, changes elsewhere go unseen.
+Shapes: B rows of a batch, d input size, h latents, k active latents of a row. A loop that takes `first` and `last` does that
+part of the work and writes to its last arguments. These functions call none of another file, because numba's cache would not
+notice a change there.
 """
 
-import numpy as np
-from numba import njit
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
-# A row up to this length is searched whole, a longer one by the maxima of this many groups, or 4 for each of the k.
+import numpy as np
+
+if TYPE_CHECKING:  # numba has no types
+    Compiled = TypeVar("Compiled", bound=Callable[..., object])
+
+    def njit(**options: object) -> Callable[[Compiled], Compiled]: ...
+else:
+    from numba import njit
+
+Array = np.ndarray
+# Rows up to this length are searched whole; longer ones by the maxima of max(GROUPS, 4k) groups.
 WHOLE = 1024
 GROUPS = 256
 # Sums may be reordered to be vectorised; NaN and infinity keep their meaning.
 REORDER = {"reassoc", "contract", "arcp", "nsz"}
-# What is not inlined is compiled by itself and again within its caller, with other roundings, and may be taken from either.
+# A function that is not inlined is compiled twice, alone and within its caller, with different rounding; either may be used.
 INLINED = {"inline": "always", "fastmath": REORDER}
 
 
 @njit(**INLINED)
-def add_rows(out: np.ndarray, W: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> None:
-    """out (d) += Σ_j weights_j W_{rows_j}, four rows at a time."""
+def add_rows(out: Array, W: Array, rows: Array, weights: Array) -> None:
+    """Add Σ_j weights_j W_{rows_j} to out (d), four rows at a time."""
     j = 0
     while j + 4 <= len(rows):
         w0, w1, w2, w3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
@@ -33,20 +45,20 @@ def add_rows(out: np.ndarray, W: np.ndarray, rows: np.ndarray, weights: np.ndarr
 
 
 @njit(cache=True, fastmath=REORDER, nogil=True)
-def combine(first, last, W, indices, weights, out):
-    """Rows first to last of out: sums of rows of W by index and weight."""
+def combine(first: int, last: int, W: Array, indices: Array, weights: Array, out: Array) -> None:
+    """Write Σ_j weights_rj W_{indices_rj} to rows r of out (B, d); indices and weights (B, k)."""
     for r in range(first, last):
         out[r] = 0
         add_rows(out[r], W, indices[r], weights[r])
 
 
 @njit(cache=True, fastmath={"nnan", "nsz"})
-def _threshold(values, count, k, slack):
-    """A value that at least k and, ties aside, at most k + slack of the first `count` values reach."""
+def _threshold(values: Array, count: int, k: int, slack: int) -> float:
+    """Value that k to k + slack (more if tied) of the first `count` values reach."""
     low, high = values[0], values[0]
     for i in range(count):
         low, high = min(low, values[i]), max(high, values[i])
-    reached = count
+    reached: int | np.signedinteger = count
     while reached > k + slack:
         middle = low + (high - low) * np.float32(0.5)
         if not low < middle < high:
@@ -58,12 +70,15 @@ def _threshold(values, count, k, slack):
             low, reached = middle, above
         else:
             high = middle
-    return low
+    return low  # type: ignore[no-any-return]
 
 
 @njit(cache=True, fastmath={"reassoc"})
-def _select(row, k, maxima, candidates, near, values, indices):
-    """Values and indices of the k largest of a row, any of them where some are equal; NaN where the row has one."""
+def _select(row: Array, k: int, maxima: Array, candidates: Array, near: Array, values: Array, indices: Array) -> None:
+    """Write the k largest entries of a row (h) to values (k), their places to indices (k).
+
+    Any of equal entries may be taken. All values are NaN if the row is not finite. maxima, candidates and near are buffers.
+    """
     h, groups = len(row), len(maxima)
     total = np.float32(0)
     for i in range(h):
@@ -78,7 +93,7 @@ def _select(row, k, maxima, candidates, near, values, indices):
             candidates[count], near[count] = i, row[i]
             count += row[i] >= least
     else:
-        # The k-th largest maximum of disjoint groups is a lower bound of the k-th largest value.
+        # The k-th largest maximum of disjoint groups is a lower bound on the k-th largest value.
         maxima[:] = row[:groups]
         for start in range(groups, h, groups):
             for i in range(min(groups, h - start)):
@@ -102,8 +117,8 @@ def _select(row, k, maxima, candidates, near, values, indices):
 
 
 @njit(**INLINED)
-def _dots(g, W, latents, out):
-    """out_j = ⟨g, W_{l_j}⟩, four features at a time."""
+def _dots(g: Array, W: Array, latents: Array, out: Array) -> None:
+    """Set out_j = ⟨g, W_{l_j}⟩, four latents at a time."""
     j = 0
     while j + 4 <= len(out):
         l0, l1, l2, l3 = latents[j], latents[j + 1], latents[j + 2], latents[j + 3]
@@ -124,8 +139,27 @@ def _dots(g, W, latents, out):
 
 
 @njit(cache=True, fastmath=REORDER, nogil=True)
-def forward(first, last, pre, target, W, norm, relu, scale, g, a, d_values, indices, losses):
-    """Rows first to last: coefficients a, active latents, squared error, g = ∂loss/∂x̂ and ∂loss/∂v."""
+def forward(
+    first: int,
+    last: int,
+    pre: Array,
+    target: Array,
+    W: Array,
+    norm: Array,
+    relu: bool,
+    scale: float | np.float32,
+    g: Array,
+    a: Array,
+    d_values: Array,
+    indices: Array,
+    losses: Array,
+) -> None:
+    """Select, decode and differentiate rows `first` to `last`.
+
+    Reads pre-activations pre (B, h), target (B, d), weights W (h, d) and their norm (h). Writes active latents indices (B, k),
+    coefficients a (B, k) = v / norm, squared errors losses (B), g (B, d) = ∂loss/∂x̂ and d_values (B, k) = ∂loss/∂v. Here v is
+    the value of an active latent, and the loss is scale / 2 times the sum of squared errors.
+    """
     (k, d), h = (a.shape[1], target.shape[1]), len(W)
     scale, zero = np.float32(scale), np.float32(0)
     maxima = np.empty(0 if h <= WHOLE else min(h, max(GROUPS, 4 * k)), np.float32)
@@ -151,10 +185,11 @@ def forward(first, last, pre, target, W, norm, relu, scale, g, a, d_values, indi
 
 
 @njit(cache=True)
-def by_latent(indices, h, block_rows):
-    """The pairs (row, place among its k) sorted by latent, and by blocks of rows within: where each begins, and the pairs.
+def by_latent(indices: Array, h: int, block_rows: int) -> tuple[Array, Array]:
+    """Sort pairs (row r, place j) of indices (B, k) by latent, then by block of rows.
 
-    Returns starts (h + 1, blocks + 1), the last row and column closing what is before them, and pairs (B·k).
+    Returns starts (h + 1, blocks + 1) and pairs (B·k), each r·k + j. The pairs of a latent in a block begin at
+    starts[latent, block] and end before starts[latent, block + 1].
     """
     rows, k = indices.shape
     blocks = (rows + block_rows - 1) // block_rows
@@ -183,8 +218,8 @@ def by_latent(indices, h, block_rows):
 
 
 @njit(**INLINED)
-def _add_pairs(out, x, g, a, d_values, pairs, k):
-    """out += Σ a g_r + (∂loss/∂v) x_r over pairs, four at a time."""
+def _add_pairs(out: Array, x: Array, g: Array, a: Array, d_values: Array, pairs: Array, k: int) -> None:
+    """Add Σ a g_r + (∂loss/∂v) x_r over pairs to out (d), four at a time."""
     at = 0
     while at + 4 <= len(pairs):
         q0, q1, q2, q3 = pairs[at], pairs[at + 1], pairs[at + 2], pairs[at + 3]
@@ -205,8 +240,26 @@ def _add_pairs(out, x, g, a, d_values, pairs, k):
 
 
 @njit(cache=True, fastmath=REORDER, nogil=True)
-def backward(first, last, x, g, W, norm, a, d_values, k, starts, pairs, d_W, d_b):
-    """Latents first to last: ∂loss/∂W and ∂loss/∂b, block of rows after block of rows, so that these stay in a core's cache."""
+def backward(
+    first: int,
+    last: int,
+    x: Array,
+    g: Array,
+    W: Array,
+    norm: Array,
+    a: Array,
+    d_values: Array,
+    k: int,
+    starts: Array,
+    pairs: Array,
+    d_W: Array,
+    d_b: Array,
+) -> None:
+    """Write ∂loss/∂W to d_W (h, d) and ∂loss/∂b to d_b (h) for latents `first` to `last`.
+
+    a and d_values of `forward` are flat (B·k); starts and pairs are those of `by_latent`. Blocks of rows of
+    x and g (B, d) stay in a core's cache.
+    """
     blocks = starts.shape[1] - 1
     for latent in range(first, last):
         bias = along = np.float32(0)
@@ -224,8 +277,13 @@ def backward(first, last, x, g, W, norm, a, d_values, k, starts, pairs, d_W, d_b
 
 
 @njit(cache=True, fastmath=REORDER, nogil=True)
-def pull(first, last, W, norm, starts, partners, weights, d_W, cosines):
-    """Latents first to last: the sum of cosines with their partners, whose gradient times −weights is added to d_W."""
+def pull(
+    first: int, last: int, W: Array, norm: Array, starts: Array, partners: Array, weights: Array, d_W: Array, cosines: Array
+) -> None:
+    """Write each latent's sum of cosines with its partners, for latents `first` to `last`.
+
+    Latent f has partners[starts[f]:starts[f + 1]]. The gradient of each sum, times −weights (h), is added to d_W (h, d).
+    """
     d = W.shape[1]
     together = np.empty(d, np.float32)
     for latent in range(first, last):

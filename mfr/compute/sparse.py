@@ -10,26 +10,33 @@ GATHERED_ELEMENTS = 1 << 22
 
 
 def products(A: torch.Tensor, B: torch.Tensor, starts: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """⟨A_i, B_j⟩ (E) for the columns j = columns[starts[i]] … columns[starts[i + 1] − 1] of each row i.
+    """Entries ⟨A_i, B_j⟩ (E) of A Bᵀ, for each row i and its columns j.
 
-    A (m, d), B (h, d), starts (m + 1), columns (E); a row names a column at most once.
+    The columns of row i are columns[starts[i]:starts[i + 1]], each at most once. Shapes: A (m, d), B (h, d), starts (m + 1),
+    columns (E).
     """
-    if not (A.is_cuda or torch.backends.mkl.is_available()):
+    if not (A.is_cuda or torch.backends.mkl.is_available()):  # type: ignore[no-untyped-call]
         return gathered_products(A, B, starts, columns)
     zeros = torch.zeros(len(columns), device=A.device, dtype=A.dtype)
     entries = torch.sparse_csr_tensor(starts, columns, zeros, size=(len(A), len(B)), check_invariants=False)
-    return torch.sparse.sampled_addmm(entries, A, B.T, beta=0.0).values()
+    sampled: torch.Tensor = torch.sparse.sampled_addmm(entries, A, B.T, beta=0.0).values()
+    return sampled
 
 
 def gathered_products(A: torch.Tensor, B: torch.Tensor, starts: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """`products` where torch has none of them (a CPU without MKL), by blocks that bound the memory."""
+    """`products` for a CPU without MKL, in blocks that limit the memory used."""
     rows = torch.repeat_interleave(torch.arange(len(A)), starts.diff())
     block = max(1, GATHERED_ELEMENTS // A.shape[1])
-    return torch.cat([(A[i] * B[j]).sum(dim=1) for i, j in zip(rows.split(block), columns.split(block), strict=True)])
+    return torch.cat(
+        [(A[i] * B[j]).sum(dim=1) for i, j in zip(torch.split(rows, block), torch.split(columns, block), strict=True)]
+    )
 
 
 def combine(features: np.ndarray, active: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Vectors (rows, d): for each row the sum of `coefficients` (rows, a) times the `active` (rows, a) of `features` (G, d)."""
+    """Vectors (N, d) from their sparse codes.
+
+    Vector n is Σ_j coefficients[n, j] · features[active[n, j]]; features (G, d), active and coefficients (N, a).
+    """
     rows = aligned(len(active), features.shape[1])
     side_by_side(compiled.combine, even_bounds(len(rows)), features, active, coefficients, rows)
     return rows

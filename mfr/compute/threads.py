@@ -1,4 +1,4 @@
-"""Work side by side: compiled loops in parts, and whole tasks."""
+"""Parallel work in threads: parts of compiled loops, and whole tasks."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -14,16 +14,16 @@ Result = TypeVar("Result")
 
 
 def even_bounds(count: int) -> list[int]:
-    """Bounds of as many equal parts of range(count) as torch has threads."""
+    """Bounds that divide range(count) into equal parts, one per thread of torch."""
     threads = torch.get_num_threads()
     return [count * part // threads for part in range(threads + 1)]
 
 
 def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: object) -> None:
-    """loop(first, last, *arguments) for each two neighbouring bounds, each in a thread; the loop must let go of the GIL.
+    """Call loop(first, last, *arguments) for each pair of neighbouring bounds, in parallel.
 
-    Threads of its own, not numba's: those would share no pool with torch's, and what numba makes of a parallel loop
-    rounds otherwise when it comes from numba's cache than when it was just compiled.
+    The loop must release the GIL. The threads are not numba's: those add a second pool to torch's, and a parallel loop rounds
+    differently when loaded from numba's cache than when just compiled.
     """
     first, *rest = pairwise(map(int, bounds))
     waiting = [_pool(len(rest)).submit(loop, *part, *arguments) for part in rest]
@@ -33,17 +33,23 @@ def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: o
 
 
 def each(task: Callable[..., Result], *arguments: Iterable[object]) -> list[Result]:
-    """The task of each of the arguments, like `map`; as many at a time as torch has threads, each on one of them."""
+    """Results of a task on each of the arguments, like `map`, in parallel.
+
+    At most one task per thread of torch runs at a time, and each computes with one thread.
+    """
     return list(_one_threaded(torch.get_num_threads()).map(task, *arguments))
 
 
 def aligned(rows: int, columns: int) -> np.ndarray:
-    """An array (rows, columns) float32 that begins where torch's would, on which a product's last bits can depend."""
+    """Uninitialised float32 array (rows, columns), aligned in memory as torch aligns tensors.
+
+    The last bits of a product can depend on the alignment.
+    """
     return torch.empty(rows, columns).numpy()
 
 
 def arrays(*tensors: torch.Tensor) -> list[np.ndarray]:
-    """The tensors' memory as compiled loops take it."""
+    """Numpy views of CPU tensors, for compiled loops."""
     return [tensor.detach().numpy() for tensor in tensors]
 
 
@@ -54,7 +60,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 @cache
 def _one_threaded(threads: int) -> ThreadPoolExecutor:
-    # torch keeps its number of threads for each thread that uses it.
+    # torch keeps a number of threads per calling thread.
     return ThreadPoolExecutor(threads, "tasks", initializer=torch.set_num_threads, initargs=(1,))
 
 
@@ -62,13 +68,13 @@ Item = TypeVar("Item")
 
 
 def prefetched(items: Iterator[Item], ahead: int) -> Generator[Item]:
-    """The same items in the same order, taken by a thread of its own up to `ahead` before they are asked for.
+    """The same items in the same order, computed by another thread up to `ahead` items early.
 
-    What `items` raises is raised when its turn comes.
+    An exception of `items` is raised in its turn.
     """
     end = object()
     with ThreadPoolExecutor(1) as thread:
         waiting = deque(thread.submit(next, items, end) for _ in range(ahead))
         while (item := waiting.popleft().result()) is not end:
             waiting.append(thread.submit(next, items, end))
-            yield item  # type: ignore[misc]
+            yield item  # type: ignore[misc]  # not `end`, so an Item

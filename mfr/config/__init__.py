@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Every parameter of an experiment, typed and checked."""

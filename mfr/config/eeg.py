@@ -1,4 +1,4 @@
-"""The parameters of EEG recordings: which are studied, and how they become vectors."""
+"""Parameters of EEG recordings: which are studied, and how they become vectors."""
 
 import re
 from typing import Annotated, Literal
@@ -12,19 +12,19 @@ Run = Annotated[int, Field(ge=1, le=14)]
 
 
 class Simulated(Section):
-    """The corpus that is simulated when no recordings are named."""
+    """The corpus that is simulated if no recordings are named."""
 
-    subjects: Annotated[int, Field(ge=2)] = Field(12, description="Subjects; each has one to two sessions.")
-    seconds: Annotated[int, Field(ge=10)] = Field(60, description="Length of a recording in whole seconds.")
+    subjects: Annotated[int, Field(ge=2)] = Field(12, description="Subjects, with one or two sessions each.")
+    seconds: Annotated[int, Field(ge=10)] = Field(60, description="Length of a recording, in whole seconds.")
     seed: Seed = Field(0, description="Seed of the simulation.")
 
 
 class Eegbci(Section):
-    """What is taken of the data set `eegbci`, which MNE downloads once: 64 channels, 160 Hz, one to two minutes a run."""
+    """Part of the data set `eegbci`: 64 channels, 160 Hz, one to two minutes per run."""
 
-    subjects: Annotated[int, Field(ge=1, le=109)] = Field(20, description="The first so many of its 109 subjects.")
+    subjects: Annotated[int, Field(ge=1, le=109)] = Field(20, description="Number of subjects, from the first of 109.")
     runs: Annotated[list[Run], Field(min_length=1)] = Field(
-        [1, 2], description="Runs of each subject: 1 rest with eyes open, 2 with eyes closed, 3 to 14 motor tasks."
+        [1, 2], description="Runs of each subject: 1 is rest with eyes open, 2 with eyes closed, 3 to 14 are motor tasks."
     )
 
 
@@ -33,7 +33,7 @@ class PrepareRecordings(Section):
 
     recordings: str = Field(
         "simulated",
-        description="`simulated`; `eegbci`, a public data set (it needs a network once); or a folder that is searched for EDF, "
+        description="`simulated`; `eegbci`, a public data set that MNE downloads once; or a folder, which is searched for EDF, "
         "BDF, GDF, FIF, BrainVision (.vhdr) and EEGLAB (.set) files.",
     )
     simulated: Simulated = Field(Simulated(), description="Size of the `simulated` corpus.")
@@ -41,63 +41,64 @@ class PrepareRecordings(Section):
 
 
 class PreprocessEeg(Section):
-    """From recordings to vectors (paper, section 4.2)."""
+    """How recordings become vectors (paper, section 4.2)."""
 
     subject_pattern: str | None = Field(
         None,
-        description="Regular expression with one group, which is the subject where it is found in a file's path below the "
-        "recordings (with slashes); `null` knows TUH EEG's and BIDS' names, and else takes the topmost folder, or without one "
-        "the file's name: then each file is a subject of its own.",
+        description="Regular expression whose one group is the subject. It is searched for in each file's path, with slashes, "
+        "below the recordings folder. `null` recognises the names of TUH EEG and BIDS; otherwise the subject is the topmost "
+        "folder or, if there is none, the file's name.",
     )
     channels: Literal["tcp19", "common"] | list[str] = Field(
         "tcp19",
-        description="`tcp19` (the 19 electrodes of the 10–20 system), `common` (those that all readable recordings have), or "
-        "a list of electrodes such as [C3, C4].",
+        description="`tcp19` (19 electrodes of the 10–20 system), `common` (the electrodes shared by all readable recordings), "
+        "or a list of electrodes such as [C3, C4].",
     )
     montage: Literal["referential", "average", "tcp_bipolar"] = Field(
         "referential",
-        description="What a channel is measured against: the recording's own reference, the mean of `channels`, or a "
-        "neighbour: those of TUH's 22 pairs of which both electrodes are in `channels` (20 of `tcp19`, which has no A1, A2).",
+        description="Reference of a channel: the recording's own (`referential`), the mean of `channels` (`average`), or a "
+        "neighbour (`tcp_bipolar`). `tcp_bipolar` uses those of TUH's 22 pairs with both electrodes in `channels`: 20 for "
+        "`tcp19`, which lacks A1 and A2.",
     )
-    low_hz: PositiveFloat = Field(0.5, description="Lower edge of the Butterworth band-pass in Hz.")
-    high_hz: PositiveFloat = Field(45.0, description="Upper edge of the Butterworth band-pass in Hz.")
+    low_hz: PositiveFloat = Field(0.5, description="Lower edge of the Butterworth band-pass, in Hz.")
+    high_hz: PositiveFloat = Field(45.0, description="Upper edge of the Butterworth band-pass, in Hz.")
     order: Positive = Field(5, description="Order of the band-pass; it is applied forwards and backwards.")
     notch_hz: PositiveFloat | list[PositiveFloat] | None = Field(
-        None, description="Frequencies that notch filters take out, such as 50 or [60, 120]; `null` for none."
+        None, description="Frequencies that notch filters remove, in Hz, such as 50 or [60, 120]; `null` for none."
     )
-    rate_hz: PositiveFloat = Field(128.0, description="Rate after resampling, in Hz.")
-    window_s: PositiveFloat = Field(0.25, description="Length of a window in seconds.")
-    step_s: PositiveFloat = Field(0.25, description="Time between the starts of two windows in seconds.")
+    rate_hz: PositiveFloat = Field(128.0, description="Sampling rate after resampling, in Hz.")
+    window_s: PositiveFloat = Field(0.25, description="Length of a window, in seconds.")
+    step_s: PositiveFloat = Field(0.25, description="Time between the starts of two windows, in seconds.")
     standardise: Literal["window_channel", "recording_channel", "recording_robust", "none"] = Field(
         "window_channel",
-        description="Each channel has zero mean and unit variance in each window, or over the windows of its recording; "
-        "`recording_robust` takes the recording's median and its interquartile range (1.349 of it, as in a normal "
-        "distribution) instead; `none` leaves microvolts.",
+        description="Scale each channel to zero mean and unit variance in each window (`window_channel`), or over all windows "
+        "of its recording (`recording_channel`). `recording_robust` instead uses the recording's median, and its interquartile "
+        "range / 1.349, which equals the standard deviation of normal data. `none` keeps microvolts.",
     )
     noisy_above: PositiveFloat | None = Field(
         10.0,
-        description="A window is dropped as noisy where a channel's standard deviation is more than so many times the median "
-        "of that channel's windows in the recording; `null` keeps all.",
+        description="A window is dropped as noisy if a channel's standard deviation exceeds this many times that channel's "
+        "median over the windows of the recording. `null` keeps all.",
     )
     wrong_units: Literal["refuse", "correct"] = Field(
         "refuse",
-        description="What is done with a recording whose amplitude (median standard deviation of a window) lies outside 0.05 "
-        "to 2000 µV, as where volts were taken for microvolts: skip it, or multiply it by the power of 1000 that brings it "
-        "nearest to 10 µV.",
+        description="What happens to a recording whose amplitude (median standard deviation of a window) is outside 0.05 to "
+        "2000 µV, for example because volts were read as microvolts. `refuse` skips it; `correct` multiplies it by the power "
+        "of 1000 that brings it nearest to 10 µV.",
     )
     split: Literal["subject", "time"] = Field(
         "subject",
-        description="Training, validation and held-out vectors are of different subjects, or of different times: the first, "
-        "a middle and the last part of each recording, which says nothing about other subjects but serves for one.",
+        description="Training, validation and held-out vectors come from different subjects (`subject`), or from the first, a "
+        "middle and the last part of each recording (`time`). `time` works with one subject, but says nothing about others.",
     )
-    heldout_share: float = Field(0.25, gt=0, lt=1, description="Share of the subjects (or time) kept for evaluation.")
+    heldout_share: float = Field(0.25, gt=0, lt=1, description="Share of the subjects (or time) that is held out.")
     validation_share: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="Share of the subjects (or time) kept for validation, at least one subject; 0 leaves validation empty.",
+        description="Share of the subjects (or time) for validation, at least one subject; 0 makes validation empty.",
     )
-    seed: Seed = Field(0, description="Seed of the choice of held-out and validation subjects.")
+    seed: Seed = Field(0, description="Seed that chooses held-out and validation subjects.")
 
     @property
     def notches_hz(self) -> list[float]:
@@ -112,35 +113,38 @@ class PreprocessEeg(Section):
         try:
             groups = re.compile(pattern).groups
         except re.error as error:
-            raise ValueError(f"no regular expression: {error}") from None
+            raise ValueError(f"not a regular expression: {error}") from None
         if groups != 1:
-            raise ValueError(f"must have one group, such as (S\\d+), for the subject: this has {groups}")
+            raise ValueError(f"must have exactly one group, for the subject, such as (S\\d+), but it has {groups}")
         return pattern
 
     @model_validator(mode="after")
     def _band_fits(self) -> "PreprocessEeg":
         if not self.low_hz < self.high_hz:
-            raise ValueError(f"low_hz = {self.low_hz} must lie below high_hz = {self.high_hz}")
+            raise ValueError(f"low_hz = {self.low_hz} must be below high_hz = {self.high_hz}")
         if self.high_hz >= self.rate_hz / 2:
-            raise ValueError(f"high_hz = {self.high_hz} must lie below half of rate_hz = {self.rate_hz}")
+            raise ValueError(f"high_hz = {self.high_hz} must be below half of rate_hz = {self.rate_hz}")
         if round(self.window_s * self.rate_hz) < 2 or round(self.step_s * self.rate_hz) < 1:
-            raise ValueError(f"window_s and step_s are too short for rate_hz = {self.rate_hz}: a window needs two samples")
+            raise ValueError(
+                f"window_s = {self.window_s} or step_s = {self.step_s} is too short for rate_hz = {self.rate_hz}; "
+                "a window needs two samples, a step one"
+            )
         return self
 
     @model_validator(mode="after")
     def _shares_leave_training(self) -> "PreprocessEeg":
         if self.heldout_share + self.validation_share >= 1:
             shares = f"heldout_share = {self.heldout_share} and validation_share = {self.validation_share}"
-            raise ValueError(f"{shares} leave nothing for training: their sum must be below 1")
+            raise ValueError(f"{shares} leave nothing for training; their sum must be below 1")
         return self
 
 
 class Denoise(Section):
-    """What noise is added to held-out windows, to measure how much of it an SAE takes away."""
+    """Noise that is added to held-out windows, to measure how much of it an SAE removes."""
 
-    windows: Positive = Field(100, description="Held-out windows to which each kind of noise is added, or all if fewer.")
-    line_hz: PositiveFloat = Field(50.0, description="Frequency of the mains, added after the band-pass, in Hz.")
-    seed: Seed = Field(0, description="Seed of the windows and of the noise.")
+    windows: Positive = Field(100, description="Held-out windows to which each kind of noise is added, at most.")
+    line_hz: PositiveFloat = Field(50.0, description="Frequency of the mains noise, which is added after the band-pass, in Hz.")
+    seed: Seed = Field(0, description="Seed of the choice of windows and of the noise.")
 
 
 class Eeg(SourceSection):
@@ -154,14 +158,14 @@ class Eeg(SourceSection):
     def _methods_are_no_references(self) -> "Eeg":
         taken = sorted({"nothing", "pca", "wiener"} & set(self.methods))
         if taken:
-            raise ValueError(f"methods has {', '.join(taken)}, which the tables call what SAEs are compared with: rename it")
+            raise ValueError(f"methods has {', '.join(taken)}, the name of a reference in the denoising tables; rename it")
         return self
 
     @model_validator(mode="after")
     def _line_is_sampled(self) -> "Eeg":
         if self.denoise.line_hz >= self.preprocess_eeg.rate_hz / 2:
             raise ValueError(
-                f"denoise.line_hz = {self.denoise.line_hz} must lie below half of "
-                f"preprocess_eeg.rate_hz = {self.preprocess_eeg.rate_hz}, or no window could hold it"
+                f"denoise.line_hz = {self.denoise.line_hz} must be below half of "
+                f"preprocess_eeg.rate_hz = {self.preprocess_eeg.rate_hz}, the highest frequency that a window can contain"
             )
         return self

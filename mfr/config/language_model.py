@@ -1,4 +1,4 @@
-"""Parameters of a language model: which one is studied, on what text, and at which hook point."""
+"""Parameters of a language model: which model, on what text, at which hook point."""
 
 from math import ceil
 from typing import Annotated, Literal
@@ -10,17 +10,17 @@ from mfr.config.source import Evaluate, SourceSection
 
 
 class TrainedHere(Section):
-    """The small GPT-2 that is trained when no model is named."""
+    """The small GPT-2 that is trained if no model is named."""
 
     layers: Positive = Field(4, description="Transformer blocks.")
     width: Positive = Field(128, description="Size of the residual stream.")
     heads: Positive = Field(4, description="Attention heads.")
     vocabulary: int = Field(4096, ge=512, description="Tokens of the byte-pair encoding.")
-    context: Annotated[int, Field(gt=1)] = Field(128, description="Tokens in a training sequence.")
-    batch: Positive = Field(8, description="Sequences a step.")
-    steps: Positive = Field(description="Steps of training.")
+    context: Annotated[int, Field(gt=1)] = Field(128, description="Tokens per training sequence.")
+    batch: Positive = Field(8, description="Sequences per step.")
+    steps: Positive = Field(description="Training steps.")
     learning_rate: PositiveFloat = Field(0.002, description="Peak learning rate of AdamW.")
-    seed: Seed = Field(0, description="Seed of weights and order.")
+    seed: Seed = Field(0, description="Seed of weights and data order.")
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TrainedHere":
@@ -34,18 +34,18 @@ class PrepareModel(Section):
 
     model: str = Field(
         "trained_here",
-        description="`trained_here`, a local Hugging Face folder, or a name that transformer-lens boots, such as `gpt2`.",
+        description="`trained_here`, a local Hugging Face folder, or a model name that transformer-lens knows, such as `gpt2`.",
     )
-    revision: str | None = Field(None, description="Commit, tag or branch of a model from the hub; no other has one.")
+    revision: str | None = Field(None, description="Commit, tag or branch, only for a model from the hub.")
     trained_here: TrainedHere | None = Field(None, description="Shape and training of the model `trained_here`.")
 
     @model_validator(mode="after")
     def _trained_here_is_described(self) -> "PrepareModel":
         if self.model == "trained_here" and self.trained_here is None:
-            raise ValueError("model is trained_here: the section trained_here must say how (steps, …)")
+            raise ValueError("model = trained_here needs the section trained_here; add it with at least `steps`")
         if self.model == "trained_here" and self.revision is not None:
             raise ValueError(
-                f"revision = {self.revision}, but a model that is trained here has none: leave it out, or name a model"
+                f"revision = {self.revision}, but a model that is trained here has none; remove it, or name another model"
             )
         return self
 
@@ -55,42 +55,40 @@ class Text(Section):
 
     text: str = Field(
         "installed_documentation",
-        description="`installed_documentation` (the documentation strings of installed packages, each module a document); a "
-        "text file (each paragraph a document); a `.jsonl` or `.parquet` file (each row a document); a folder of such files "
-        "(each text file a document); or `hub:NAME`, a data set of the Hugging Face hub (each row a document).",
+        description="`installed_documentation` (the docstrings of installed packages, one document per module); a text file "
+        "(one per paragraph); a `.jsonl` or `.parquet` file (one per row); a folder of such files (one per text file); or "
+        "`hub:NAME`, a data set of the Hugging Face hub (one per row).",
     )
-    column: str = Field("text", description="Where rows have their text: in a `.jsonl` or `.parquet` file, or on the hub.")
+    column: str = Field("text", description="Column with the text, in a `.jsonl` or `.parquet` file or a data set of the hub.")
     packages: list[str] = Field(
         ["scipy", "numpy", "pandas", "mne"],
-        description="Packages whose documentation strings are read, their tests left out.",
+        description="Packages whose docstrings are read, without those of their tests.",
     )
-    heldout_share: float = Field(0.1, gt=0, lt=1, description="Share of the documents kept for evaluation.")
+    heldout_share: float = Field(0.1, gt=0, lt=1, description="Share of the documents that is held out.")
 
 
 class DumpActivations(Section):
-    """Which activations are written, and on what text."""
+    """Which activations are written, and for what text."""
 
     hook: str = Field("blocks.0.hook_mlp_out", description="Hook point of transformer-lens.")
-    context: Annotated[int, Field(gt=1)] = Field(
-        128, description="Tokens in a sequence, the first of which (BOS) gives no vector."
-    )
+    context: Annotated[int, Field(gt=1)] = Field(128, description="Tokens per sequence; the first one (BOS) gives no vector.")
     left_out: Literal["bos", "special_tokens"] = Field(
         "bos",
-        description="Positions that give no vector: the first of a sequence (`bos`), or also those of all special tokens, such "
-        "as the one between two documents. The evaluation leaves the activations there as they are.",
+        description="Positions that give no vector: only the first of a sequence (`bos`), or also all special tokens, such as "
+        "the one between two documents. The evaluation does not replace the activations at these positions.",
     )
-    train_tokens: Positive = Field(description="Vectors for training.")
-    heldout_tokens: Positive = Field(description="Vectors for evaluation.")
-    batch: Positive = Field(32, description="Sequences in a forward pass.")
+    train_tokens: Positive = Field(description="Training vectors.")
+    heldout_tokens: Positive = Field(description="Held-out vectors.")
+    batch: Positive = Field(32, description="Sequences per forward pass.")
     dtype: Literal["float16", "float32"] = Field(
-        "float16", description="Number format of the stored vectors; all are float32 where a value would overflow float16."
+        "float16", description="Number format of the stored vectors; float32 for all if a value would overflow float16."
     )
 
 
 class EvaluateLanguageModel(Evaluate):
     """What is measured in the model itself."""
 
-    sequences: Positive = Field(100, description="Held-out sequences for the cross-entropies.")
+    sequences: Positive = Field(100, description="Held-out sequences on which cross-entropies are measured.")
 
 
 class LanguageModel(SourceSection):
@@ -107,18 +105,18 @@ class LanguageModel(SourceSection):
         if prepare.model == "trained_here" and prepare.trained_here and context > prepare.trained_here.context:
             raise ValueError(
                 f"dump_activations.context = {context} is more than prepare_model.trained_here.context = "
-                f"{prepare.trained_here.context}, all that the model reads: lower the one, or raise the other"
+                f"{prepare.trained_here.context}, the most the model can read; lower the first or raise the second"
             )
         return self
 
     @model_validator(mode="after")
     def _sequences_are_dumped(self) -> "LanguageModel":
-        # Where special tokens give no vectors either, how many sequences it takes depends on the text.
+        # If special tokens give no vectors, the number of sequences depends on the text, so it is not checked here.
         dump, wanted = self.dump_activations, self.evaluate.sequences
         dumped = ceil(dump.heldout_tokens / (dump.context - 1))
         if dump.left_out == "bos" and wanted > dumped:
             raise ValueError(
                 f"evaluate.sequences = {wanted}, but dump_activations.heldout_tokens = {dump.heldout_tokens} with context = "
-                f"{dump.context} take {dumped}: ask for fewer, or for more heldout_tokens"
+                f"{dump.context} gives only {dumped}; lower sequences or raise heldout_tokens"
             )
         return self

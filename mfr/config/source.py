@@ -11,13 +11,13 @@ class Compare(Section):
 
     versus: dict[Name, Name] = Field(
         {},
-        description="Methods whose change in metrics and tables, and in the claims about language models, is against another "
-        "one than `baseline`, such as `mfr: reinit`. `contests.csv` has all against each rival.",
+        description="Reference of a method if it is not `baseline`, such as `mfr: reinit`. Metrics, tables and the claims "
+        "about language models report changes against it. `contests.csv` compares every method with each rival.",
     )
 
 
 class Evaluate(Section):
-    """What is measured on held-out vectors beyond what all sources have in common."""
+    """What one source measures on held-out vectors, besides what all sources do."""
 
 
 class EvaluateTruth(Evaluate):
@@ -27,24 +27,25 @@ class EvaluateTruth(Evaluate):
 
 
 class SourceSection(Section):
-    """A source of vectors; a source adds what makes its vectors."""
+    """A source of vectors; each source adds the parameters that make its vectors."""
 
     train: Train
-    methods: dict[Name, Method] = Field(description="The methods that are compared; one is called `baseline`.")
+    methods: dict[Name, Method] = Field(description="Methods to compare; one must be called `baseline`.")
     evaluate: Evaluate = Evaluate()
     compare: Compare = Compare()
 
     @model_validator(mode="after")
     def _methods_can_run(self) -> "SourceSection":
         if "baseline" not in self.methods:
-            raise ValueError("methods has no `baseline`, which the others are compared with: add `baseline: {}`")
+            raise ValueError("methods has no `baseline`, which the others are compared with; add `baseline: {}`")
         for name, method in self.methods.items():
             if name in ("nan", "null"):
-                raise ValueError(f"method {name} would be read from tables as a missing value: rename it")
+                raise ValueError(f"method {name} would be read from tables as a missing value; rename it")
             for part in ("penalty", "transplant"):
                 if getattr(method, part) and len(self.train.k) < 2:
                     raise ValueError(
-                        f"method {name} has a {part}, which needs at least two SAEs: train.k lists {len(self.train.k)}"
+                        f"method {name} has a {part}, which needs at least two SAEs, but train.k has only one entry; "
+                        f"add one, or remove the {part}"
                     )
         return self
 

@@ -13,26 +13,26 @@ class GenerateSynthetic(Section):
 
     reading: Literal["every_group_k3", "one_group_k3", "one_group_k36"] = Field(
         "every_group_k3",
-        description="What is active in a vector: 3 features in every group, 3 in one group, or 36 in one group.",
+        description="Features active in a vector: 3 from every group, 3 from one group, or 36 from one group.",
     )
     dimension: Positive = Field(256, description="Size of a vector, d.")
     features: Annotated[int, Field(gt=0, le=65536)] = Field(512, description="Number of true features, G.")
-    groups: Positive = Field(12, description="Groups of features that are active together, E.")
-    decay: float = Field(0.99, ge=0.001, le=1, description="λ: feature j is chosen with a probability proportional to λʲ.")
+    groups: Positive = Field(12, description="Number of groups of features that are active together, E.")
+    decay: float = Field(0.99, ge=0.001, le=1, description="λ: feature j is chosen with probability proportional to λʲ.")
     train_rows: Positive | None = Field(
-        description="Vectors for training; `null` stores none: every batch is drawn when it is used, without end."
+        description="Training vectors. `null` stores none: each batch is drawn when it is used, without limit."
     )
-    heldout_rows: Positive = Field(description="Vectors for evaluation.")
-    seed: Seed = Field(0, description="Seed of features and vectors; the SAEs' seeds are `seeds`.")
+    heldout_rows: Positive = Field(description="Held-out vectors.")
+    seed: Seed = Field(0, description="Seed of features and vectors; `seeds` are those of the SAEs.")
 
     @property
     def active_per_group(self) -> int:
-        """K: features drawn in an active group."""
+        """K, the number of features drawn from an active group."""
         return 36 if self.reading == "one_group_k36" else 3
 
     @property
     def every_group(self) -> bool:
-        """Whether all groups are active in each vector, rather than one."""
+        """Whether every group is active in each vector, instead of one."""
         return self.reading == "every_group_k3"
 
     @model_validator(mode="after")
@@ -40,8 +40,8 @@ class GenerateSynthetic(Section):
         smallest = self.features // self.groups
         if smallest < self.active_per_group:
             raise ValueError(
-                f"reading {self.reading} draws {self.active_per_group} features from a group, but {self.features} features "
-                f"in {self.groups} groups leave only {smallest} in one: use fewer groups or more features"
+                f"reading = {self.reading} draws {self.active_per_group} features from a group, but {self.features} features "
+                f"in {self.groups} groups leave only {smallest} per group; use fewer groups or more features"
             )
         return self
 
@@ -55,5 +55,5 @@ class Synthetic(SourceSection):
     @model_validator(mode="after")
     def _saes_can_be_compared(self) -> "Synthetic":
         if len(self.train.k) < 2:
-            raise ValueError(f"train.k lists {len(self.train.k)} SAE, but the study compares at least two")
+            raise ValueError("train.k has only one entry, but this source compares at least two SAEs; add one")
         return self

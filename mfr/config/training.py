@@ -1,4 +1,4 @@
-"""Parameters of training: an ensemble of SAEs, and the methods that are compared."""
+"""Parameters of training: an ensemble of SAEs, and the methods to compare."""
 
 from typing import Literal
 
@@ -8,8 +8,8 @@ from mfr.config.base import Positive, PositiveFloat, Section
 
 Inputs = Literal["raw", "scaled"]
 DEAD_AFTER = (
-    "A latent that was not selected, as one of the k largest, for so many steps is dead; one that `topk_relu` sets to zero was "
-    "selected."
+    "Steps without being selected after which a latent counts as dead. A latent among the k largest is selected, even if "
+    "`topk_relu` sets it to zero."
 )
 
 
@@ -23,39 +23,38 @@ class Train(Section):
     )
     inputs: Inputs = Field(
         "raw",
-        description="What SAEs are trained on: the vectors as they are (the paper), or `scaled`: less their mean, and divided "
-        "by one number so that the mean square of their elements is 1. Weights and errors are in either case those for vectors "
-        "as they are.",
+        description="`raw` trains on the vectors as they are (the paper). `scaled` subtracts their mean and divides by one "
+        "number, so that the mean square of their elements is 1. Either way, weights and errors are given for raw vectors.",
     )
-    batch: Positive = Field(description="Vectors a step, B.")
-    steps: Positive = Field(description="Steps of training.")
+    batch: Positive = Field(description="Vectors per step, B.")
+    steps: Positive = Field(description="Training steps.")
     learning_rate: PositiveFloat = Field(description="Learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         "float32",
-        description="Number format of the product x Wᵀ in training, its largest cost; the rest stays float32. `tf32` has an "
-        "effect on a GPU alone, where it also rounds the products of matchings.",
+        description="Number format of the product x Wᵀ in training, its largest cost; all else stays float32. `tf32` has an "
+        "effect only on a GPU, where it also rounds the products of matchings.",
     )
     noise_db: float | None = Field(
         None,
-        description="White noise that is added to what the SAEs see, at this signal-to-noise ratio of each vector in dB; their "
-        "reconstructions are held against the vectors without it. `null` adds none.",
+        description="Signal-to-noise ratio, in dB, of white noise added to each vector that the SAEs see. Their "
+        "reconstructions are compared with the vectors without noise. `null` adds none.",
     )
     log_every: Positive = Field(
-        20, description="Steps between two rows of the learning curves; the first 100 have one every 5."
+        20, description="Steps between two rows of the learning curves; the first 100 steps also have a row every 5."
     )
     measure_every: Positive | None = Field(
         None,
-        description="Rows of the learning curves between two that also say how similar the features are to other SAEs' and, of "
-        "synthetic vectors, to the true ones; null for none, since it takes a matching of all pairs.",
+        description="Every how many of these rows also report how similar the features are to other SAEs' and, for synthetic "
+        "vectors, to the true ones. `null` never does: it takes a matching of all pairs of SAEs.",
     )
 
     @model_validator(mode="after")
     def _k_fits(self) -> "Train":
         if not self.k:
-            raise ValueError("k is empty: give one number of active latents an SAE, such as [36, 36]")
+            raise ValueError("k is empty; give one number of active latents per SAE, such as [36, 36]")
         if max(self.k) > self.hidden:
-            raise ValueError(f"k = {max(self.k)} is larger than hidden = {self.hidden}: an SAE has only that many latents")
+            raise ValueError(f"k = {max(self.k)} is larger than hidden = {self.hidden}, the number of latents; lower k")
         return self
 
 
@@ -66,97 +65,99 @@ class Penalty(Section):
     """The auxiliary penalty on dissimilar features (paper, section 3.3)."""
 
     matching: Literal["hungarian", "max", "max_symmetric", "mutual"] = Field(
-        description="`hungarian` pairs latents one to one; `max` takes each latent's most similar one (the paper's formula), "
-        "`max_symmetric` so in both directions; `mutual` pairs those alone that are each other's most similar.",
+        description="`hungarian` pairs latents one to one. `max` pairs each latent with its most similar one (the paper's "
+        "formula); `max_symmetric` does so in both directions. `mutual` pairs only latents that are each other's most similar.",
     )
     alpha: Alpha = Field(
         "balanced",
-        description="Weight α: a number; `balanced` makes the penalty equal to an SAE's reconstruction loss at the first step; "
-        "`initial_loss` takes the first step's reconstruction loss; `relative` is `balanced`, but falls with each SAE's loss.",
+        description="Weight α, a number or a rule. `balanced` makes the penalty equal to an SAE's reconstruction loss at the "
+        "first step. `initial_loss` is that loss itself. `relative` is `balanced`, but falls with each SAE's loss.",
     )
-    alpha_factor: PositiveFloat = Field(1.0, description="Multiplies α.")
+    alpha_factor: PositiveFloat = Field(1.0, description="Factor that multiplies α.")
     warmup: int = Field(100, ge=0, description="Steps over which α rises from 0, as a half cosine.")
     latents: Literal["all", "dead", "live"] = Field(
-        "all", description="Which latents are pulled towards their partners; `dead` and `live` ones are told by dead_after."
+        "all", description="Latents that are pulled towards their partners; `dead_after` separates `dead` from `live` ones."
     )
     dead_after: Positive = Field(20, description=DEAD_AFTER)
-    refresh: Positive = Field(50, description="Steps between two matchings; partners are kept in between.")
+    refresh: Positive = Field(50, description="Steps between two matchings; partners stay the same in between.")
     max_gap: float = Field(
         0.005,
         ge=0,
-        description="By how much the mean cosine of one-to-one partners may fall short of the best possible before they are "
-        "solved exactly, which is slow; 0 solves exactly at every matching.",
+        description="How far the mean cosine of one-to-one partners may be below the best possible before they are solved "
+        "exactly, which is slow. 0 solves exactly at every matching.",
     )
 
 
 class Reinitialise(Section):
-    """When an SAE with unevenly used latents starts anew (paper, section 3.3 and figure 6)."""
+    """When an SAE with unbalanced firing is reinitialised (paper, section 3.3 and figure 6)."""
 
     statistic: Literal["absolute", "cubed"] = Field(
         "absolute",
-        description="Mean over latents of |f − k/h| / (k/h), f being the share of the batch in which a latent is selected "
-        "(`absolute`, the paper's), or of its third power (`cubed`).",
+        description="How unbalanced the firing is: the mean over latents of |f − k/h| / (k/h) (`absolute`, the paper's) or of "
+        "its cube (`cubed`). f is the share of the batch in which a latent is selected.",
     )
-    threshold: PositiveFloat = Field(1.0, description="An SAE whose statistic is above this starts anew.")
+    threshold: PositiveFloat = Field(1.0, description="Value of the statistic above which an SAE is reinitialised.")
     check_every: Positive = Field(25, description="Steps between two checks.")
-    check_steps: Positive = Field(100, description="No check after this many steps.")
-    max_reinits: Positive = Field(3, description="An SAE starts anew at most this often.")
+    check_steps: Positive = Field(100, description="Steps after which no check is made.")
+    max_reinits: Positive = Field(3, description="Reinitialisations per SAE, at most.")
 
     @model_validator(mode="after")
     def _is_checked(self) -> "Reinitialise":
         if self.check_every > self.check_steps:
             raise ValueError(
-                f"check_every = {self.check_every} is more than check_steps = {self.check_steps}: no SAE would ever be checked"
+                f"check_every = {self.check_every} is more than check_steps = {self.check_steps}, so no SAE would ever be "
+                "checked; lower check_every"
             )
         return self
 
 
 class AuxK(Section):
-    """An auxiliary loss that revives dead latents (Gao et al., 2024, as openai/sparse_autoencoder has it)."""
+    """AuxK, a loss that revives dead latents (Gao et al., 2024; openai/sparse_autoencoder)."""
 
     k: Positive | Literal["same"] = Field(
-        description="Dead latents that reconstruct a vector's error; `same` takes as many as the SAE has active ones. OpenAI "
-        "takes about d/2."
+        description="Dead latents that reconstruct a vector's error; `same` is the SAE's own k. OpenAI uses about d/2."
     )
-    weight: PositiveFloat = Field(1 / 32, description="Weight against the reconstruction loss, each relative to its target.")
+    weight: PositiveFloat = Field(
+        1 / 32, description="Weight relative to the reconstruction loss, with each loss divided by its target's variance."
+    )
     dead_after: Positive = Field(100, description=DEAD_AFTER)
 
 
 class Transplant(Section):
-    """Overwrites dead latents with features of another SAE that are least like one's own."""
+    """Replaces dead latents with live latents of another SAE, those least like the SAE's own."""
 
     every: Positive = Field(
-        50, description="Steps between two transplants, none after the last step; the SAE to take from changes each time."
+        50, description="Steps between two transplants; the donor SAE changes each time. The last step has none."
     )
-    most: Positive = Field(5, description="An SAE takes at most so many features at a time.")
+    most: Positive = Field(5, description="Features that an SAE takes at a time, at most.")
     moments: Literal["donor", "zero"] = Field(
         "donor",
-        description="Adam's moments of a latent that took a feature: the donor's; or zero, after which its steps are for a "
-        "while up to ten times larger.",
+        description="Adam's moments of a replaced latent: the donor's, or zero. With zero, its steps are up to ten times "
+        "larger for a while.",
     )
     dead_after: Positive = Field(50, description=DEAD_AFTER)
 
 
 class Method(Section):
-    """A named way of training; `{}` is the baseline, which has no part of these."""
+    """A named way of training; `{}` is the baseline, without any of these parts."""
 
     penalty: Penalty | None = Field(None, description="Pull the SAEs' features together.")
-    reinitialise: Reinitialise | None = Field(None, description="Start SAEs with inactive latents anew.")
-    auxk: AuxK | None = Field(None, description="Revive dead latents by an auxiliary loss.")
-    transplant: Transplant | None = Field(None, description="Revive dead latents by features of the other SAEs.")
-    learning_rate: PositiveFloat | None = Field(None, description="In place of train.learning_rate.")
-    inputs: Inputs | None = Field(None, description="In place of train.inputs.")
+    reinitialise: Reinitialise | None = Field(None, description="Reinitialise SAEs with unbalanced firing.")
+    auxk: AuxK | None = Field(None, description="Revive dead latents with an auxiliary loss.")
+    transplant: Transplant | None = Field(None, description="Revive dead latents with features of the other SAEs.")
+    learning_rate: PositiveFloat | None = Field(None, description="Replaces train.learning_rate.")
+    inputs: Inputs | None = Field(None, description="Replaces train.inputs.")
     steps: Positive | None = Field(
-        None, description="In place of train.steps: to give a method the time that another needs for its steps."
+        None, description="Replaces train.steps, for example to give a method the time that another needs."
     )
     noise_db: float | None = Field(
-        None, description="In place of train.noise_db, which `null` keeps: a baseline without noise needs train.noise_db: null."
+        None, description="Replaces train.noise_db. `null` keeps it, so a baseline without noise needs train.noise_db: null."
     )
     schedule: Literal["constant", "linear"] = Field(
-        "constant", description="`linear` lowers the learning rate to 0 over the steps of training."
+        "constant", description="`linear` lowers the learning rate to 0 over the training steps."
     )
 
     def applied_to(self, train: Train) -> Train:
-        """The settings of training, with this method's own learning rate, inputs, steps and noise."""
+        """`train` with this method's own learning rate, inputs, steps and noise."""
         own = {"learning_rate": self.learning_rate, "inputs": self.inputs, "steps": self.steps, "noise_db": self.noise_db}
         return train.model_copy(update={name: value for name, value in own.items() if value is not None})

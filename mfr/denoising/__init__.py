@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Denoising of EEG windows by SAEs and by linear references."""

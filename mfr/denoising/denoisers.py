@@ -1,8 +1,9 @@
-"""Denoising of EEG windows: linear references, and what is measured (shapes: N windows, C channels, T samples, d = C·T).
+"""Denoise EEG windows with SAEs and linear references, and score the estimates.
 
-A noisy window goes the way of every vector: it is standardised, reconstructed, and brought back to microvolts with its own mean
-and deviation. Nothing of the clean window is used but by the Wiener filter, which is told what no one knows in practice: the
-kind of the noise and its strength.
+A noisy window is treated like any vector: it is standardised, reconstructed, and converted back to microvolts with the same
+mean and deviation. Only the Wiener filter is given what nobody knows in practice: the kind of the noise and its strength.
+
+Shapes: N windows, C channels, T samples, d = C·T.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,32 +17,30 @@ from mfr.denoising.noise import mean_square
 from mfr.saes.ensemble import Ensemble
 from mfr.sources.eeg.signals import microvolts
 
-# Windows of few samples have directions without any power, in which nothing could be inverted.
+# Added to the diagonal, because short windows have directions without power, which make the matrix singular.
 FLOOR = 1e-6
 
 Reconstruct = Callable[[np.ndarray], np.ndarray]
 
 
 class Moments(NamedTuple):
-    """Of training windows: mean (d) and covariance (d, d) of the vectors, and second moments (d, d) of the same windows in
-    microvolts, each scaled to a mean square of 1."""
+    """Moments of training vectors, and of the same windows in microvolts."""
 
-    mean: np.ndarray
-    covariance: np.ndarray
-    scaled: np.ndarray
+    mean: np.ndarray  # (d,), of the vectors
+    covariance: np.ndarray  # (d, d), of the vectors
+    scaled: np.ndarray  # (d, d), second moments of the windows, each scaled to a mean square of 1
 
 
 class Scores(NamedTuple):
-    """Means over windows: improvement of the signal-to-noise ratio in dB, and relative root mean square errors in time and in
-    the power spectral density."""
+    """Scores of a denoiser, each a mean over windows."""
 
-    snr_gain_db: float
-    rrmse_time: float
-    rrmse_spectrum: float
+    snr_gain_db: float  # improvement of the signal-to-noise ratio
+    rrmse_time: float  # relative root mean square error of the signal
+    rrmse_spectrum: float  # the same of the power spectral density
 
 
 def training_moments(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Moments:
-    """From blocks of vectors (N, d) and the same windows in microvolts (N, C, T)."""
+    """Moments from blocks of vectors (N, d) and the same windows in microvolts (N, C, T)."""
     rows, total, squares, scaled = 0, np.zeros(()), np.zeros(()), np.zeros(())
     for vectors, windows in blocks:
         vectors = vectors.astype(np.float64)
@@ -53,30 +52,34 @@ def training_moments(blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> Moments
 
 
 def principal_components(moments: Moments, most: int) -> np.ndarray:
-    """The components (most, d) of the largest variance, that of the largest first."""
+    """The `most` components of largest variance, (most, d), in descending order."""
     size = len(moments.mean)
     _, components = eigh(moments.covariance, subset_by_index=[size - most, size - 1])
-    return components.T[::-1]
+    descending: np.ndarray = components.T[::-1]
+    return descending
 
 
 def pca(moments: Moments, components: np.ndarray) -> Reconstruct:
-    """The projection of vectors (N, d) on the mean and these components (k, d)."""
+    """Function that projects vectors (N, d) onto the mean plus the span of `components` (k, d)."""
     return lambda vectors: (vectors - moments.mean) @ components.T @ components + moments.mean
 
 
 def wiener(signal: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarray:
-    """The linear estimate (d, d) of least mean squared error, S (S + r N)⁻¹ with r the noise's power at this ratio.
+    """Matrix (d, d) of the linear estimate of least mean squared error, S (S + r N)⁻¹.
 
-    S and N are second moments about 0 at a mean square of 1, so that r alone sets the noise's strength, window by window.
+    S is `signal` and N is `noise`: second moments (d, d) about 0 of windows scaled to a mean square of 1. r is the power ratio
+    of noise to signal at `snr_db`, and so the noise's strength in every window.
     """
     mixed = signal + 10 ** (-snr_db / 10) * noise + FLOOR * np.eye(len(signal))
-    return solve(mixed, signal, assume_a="pos").T
+    matrix: np.ndarray = solve(mixed, signal, assume_a="pos").T
+    return matrix
 
 
 def standards(noisy: np.ndarray, mean: np.ndarray, deviation: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (N, C) by which noisy windows are standardised, as `how` says (preprocess_eeg.standardise).
+    """Mean and deviation (N, C) that standardise noisy windows (N, C, T).
 
-    Those of a window are its own, noise and all; those of a recording, `mean` and `deviation`, are known from the rest of it.
+    `how` is preprocess_eeg.standardise. For `window_channel` they are measured on the noisy window itself. Otherwise they are
+    `mean` and `deviation`, which belong to the whole recording.
     """
     if how != "window_channel":
         return mean, deviation
@@ -84,23 +87,27 @@ def standards(noisy: np.ndarray, mean: np.ndarray, deviation: np.ndarray, how: s
 
 
 def denoised(noisy: np.ndarray, mean: np.ndarray, deviation: np.ndarray, reconstruct: Reconstruct) -> np.ndarray:
-    """`noisy` (N, C, T) through `reconstruct`, standardised by `mean` and `deviation` (N, C) on the way in and out."""
+    """Estimates (N, C, T) in microvolts of the clean windows, from `noisy` windows (N, C, T).
+
+    `mean` and `deviation` (N, C) standardise the input of `reconstruct`, and are undone in its output.
+    """
     vectors = (noisy - mean[:, :, None]) / deviation[:, :, None]
     return microvolts(reconstruct(vectors.reshape(len(noisy), -1)), mean, deviation)
 
 
 def reconstruction(saes: Ensemble, sae: int) -> Reconstruct:
-    """One SAE as a function of float64 arrays."""
+    """Function that reconstructs vectors (N, d) float64 with one SAE."""
 
     def reconstruct(vectors: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(vectors).float().to(saes.W.device)
-        return saes.reconstruct(sae, x).double().cpu().numpy()
+        reconstructed: np.ndarray = saes.reconstruct(sae, x).double().cpu().numpy()
+        return reconstructed
 
     return reconstruct
 
 
 def scores(clean: np.ndarray, noisy: np.ndarray, estimate: np.ndarray) -> Scores:
-    """How much nearer an `estimate` (N, C, T) is to the clean windows than the noisy ones are."""
+    """Scores of an `estimate` of `clean` windows from `noisy` ones, all (N, C, T)."""
     before, after = mean_square(noisy - clean), mean_square(estimate - clean)
     spectra, found = spectrum(clean), spectrum(estimate)
     return Scores(
@@ -111,5 +118,5 @@ def scores(clean: np.ndarray, noisy: np.ndarray, estimate: np.ndarray) -> Scores
 
 
 def spectrum(windows: np.ndarray) -> np.ndarray:
-    """Power at each frequency (N, C, T // 2 + 1), the constant part among them: the periodogram, of no particular unit."""
+    """Periodogram (N, C, T // 2 + 1) in arbitrary units, including 0 Hz."""
     return np.abs(np.fft.rfft(windows, axis=2)) ** 2

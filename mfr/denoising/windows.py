@@ -1,4 +1,4 @@
-"""Windows of EEG in a file of vectors, in microvolts, as preprocess_eeg left them."""
+"""EEG windows in microvolts from a file of vectors that preprocess_eeg wrote."""
 
 import json
 from dataclasses import dataclass
@@ -13,33 +13,33 @@ from mfr.vectors.reader import Vectors
 
 @dataclass(frozen=True)
 class Windows:
-    """Clean windows (N, C, T) in microvolts, the mean and deviation (N, C) by which they were standardised, and how."""
+    """Clean windows in microvolts, and what standardised them."""
 
-    clean: np.ndarray
-    mean: np.ndarray
-    deviation: np.ndarray
-    how: str
+    clean: np.ndarray  # (N, C, T)
+    mean: np.ndarray  # (N, C)
+    deviation: np.ndarray  # (N, C)
+    how: str  # preprocess_eeg.standardise
 
     def denoised(self, noisy: np.ndarray, reconstruct: Reconstruct) -> np.ndarray:
-        """Noisy versions (N, C, T) of these windows by way of their vectors."""
+        """Estimates (N, C, T) of these windows by `reconstruct`, from noisy versions (N, C, T)."""
         mean, deviation = standards(noisy, self.mean, self.deviation, self.how)
         return denoised(noisy, mean, deviation, reconstruct)
 
 
 def read_windows(vectors: Vectors, rows: slice | np.ndarray) -> Windows:
-    """The windows of some rows, whose numbers rise, in float64."""
+    """Windows of `rows`, which must be in ascending order, as float64."""
     values, mean, deviation = (vectors.column(name, rows).astype(np.float64) for name in ("vectors", "mean", "deviation"))
     return Windows(microvolts(values, mean, deviation), mean, deviation, json.loads(vectors.fact("parameters"))["standardise"])
 
 
 def shape_of(vectors: Vectors, line_hz: float = 50.0) -> Shape:
-    """What noise has to fit to be added to these windows."""
+    """Shape of the noise that can be added to the windows of `vectors`."""
     rate_hz, samples = float(vectors.fact("rate_hz")), int(vectors.fact("window_samples"))
     return Shape(json.loads(vectors.fact("channels")), samples, rate_hz, line_hz)
 
 
 def rows_in_turn(vectors: Vectors, shape: Shape, most: int) -> np.ndarray:
-    """The first rows of the first recording whose windows follow each other without overlap, at most so many."""
+    """Rows of the first recording's first `most` windows that do not overlap, (rows,)."""
     recording, start_s = vectors.attached("recording"), vectors.attached("start_s")
     rows: list[int] = []
     end_s = -np.inf

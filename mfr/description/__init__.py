@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Tables of latents: activity, contexts, and nearest latents in other SAEs."""

@@ -1,4 +1,4 @@
-"""What tells what a latent stands for: how often, how strongly and where it is active, and its likes in other SAEs."""
+"""How often and how strongly each latent is active, and in which rows most."""
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,11 @@ ROWS_AT_ONCE = 4096
 
 
 class Activity:
-    """What rows show of the h latents of one SAE; a value of zero is none.
+    """Running activity of the h latents of one SAE over rows.
 
-    count (h) says in how many rows each is active, total (h) is the sum of its values; values (h, n) are its n largest in
-    falling order and rows (h, n) their rows' numbers, −inf and −1 where it was active in fewer. Of equal values the first
-    rows' are kept.
+    A latent is active in a row if its value there is not zero. count (h) is the number of rows in which each latent is
+    active, and total (h) the sum of its values. values (h, n) are its n largest values in falling order and rows (h, n)
+    their row numbers, filled with −inf and −1 if it was active in fewer rows. Of equal values, the first rows' are kept.
     """
 
     def __init__(self, hidden: int, most: int, device: torch.device) -> None:
@@ -25,7 +25,7 @@ class Activity:
         self.rows = torch.full((hidden, most), -1, device=device)
 
     def add(self, first: int, values: torch.Tensor, latents: torch.Tensor) -> None:
-        """Take in the active latents of the rows from number `first` on: values and indices (B, k) of `Ensemble.encode`."""
+        """Add B rows, from row number `first` on: values and indices (B, k) of `Ensemble.encode`."""
         k = values.shape[1]
         values, latents = values.flatten(), latents.flatten()
         active = values != 0
@@ -35,7 +35,7 @@ class Activity:
         self._merge(values[entering], latents[entering], first + entering // k)
 
     def _merge(self, values: torch.Tensor, latents: torch.Tensor, rows: torch.Tensor) -> None:
-        """Keep each latent's largest of its own values and these; every latent holds n before and after."""
+        """Keep the n largest of each latent's stored and new values."""
         hidden, most = self.values.shape
         every = torch.arange(hidden, device=rows.device)
         values = torch.cat([self.values.flatten(), values])
@@ -50,7 +50,10 @@ class Activity:
 
 
 def activities(vectors: Vectors, saes: Ensemble, most: int) -> list[Activity]:
-    """What all rows of `vectors`, in one pass, show of each SAE, with the `most` largest values of each latent."""
+    """Activity of each SAE on all rows of `vectors`, in one pass.
+
+    Keeps the `most` largest values of each latent.
+    """
     found = [Activity(saes.W.shape[1], most, saes.W.device) for _ in saes.k]
     first = 0
     for rows in vectors.sequential(ROWS_AT_ONCE):
@@ -62,9 +65,10 @@ def activities(vectors: Vectors, saes: Ensemble, most: int) -> list[Activity]:
 
 
 def activity_table(activity: Activity, rows: int) -> pd.DataFrame:
-    """A row a latent: frequency in that many rows, mean_activation and max_activation where active (NaN for a dead latent).
+    """A table with one row per latent, from activity in `rows` rows.
 
-    top_values and top_rows are lists, of the largest values in falling order and of their rows' numbers.
+    Columns: frequency; mean_activation and max_activation over the rows in which the latent is active, NaN if it is dead;
+    top_values and top_rows, lists of the largest values in falling order and of their row numbers.
     """
     count, largest = activity.count.cpu().numpy(), activity.values.cpu().numpy()
     listed = largest > -np.inf
@@ -81,5 +85,5 @@ def activity_table(activity: Activity, rows: int) -> pd.DataFrame:
 
 
 def by_latent(values: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
-    """Values of one latent after another, cut where each one's end."""
+    """Split concatenated values into one array per latent, which ends at its place in `ends`."""
     return np.split(values, ends)[:-1]

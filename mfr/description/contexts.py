@@ -1,4 +1,4 @@
-"""What rows and features stand for, as a table's columns; a source says which module explains its own."""
+"""Columns of the table of latents that explain rows and features."""
 
 from importlib import import_module
 
@@ -10,18 +10,24 @@ from mfr.vectors.reader import Vectors
 
 
 class Contexts:
-    """Explains nothing, as is right for vectors that are only numbers."""
+    """Base class: explains nothing, which suits vectors without metadata."""
 
     def of_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Where each of some held-out rows comes from: columns of the same length."""
+        """Where held-out rows come from: columns by name, one value for each row number."""
         return {}
 
     def of_features(self, W: torch.Tensor, most: int) -> dict[str, object]:
-        """What each feature of W (h, d) does: columns of length h, of at most `most` items each."""
+        """What each feature of W (h, d) does: columns by name, of length h.
+
+        Lists have at most `most` items per feature.
+        """
         return {}
 
 
 def contexts_of(heldout: Vectors, device: torch.device) -> Contexts:
-    """What explains these vectors: `contexts` of the module that their source names."""
+    """The contexts of these vectors, from the module that their source names.
+
+    Contexts without columns if it names none.
+    """
     name = source(heldout.source).explained_by
     return import_module(name).contexts(heldout, device) if name else Contexts()

@@ -1,4 +1,4 @@
-"""One row for each latent of an ensemble: where it is active, what it stands for, and its nearest latents in other SAEs."""
+"""The table of latents: activity, contexts, and nearest latents in other SAEs."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,9 +18,9 @@ STRONGEST = 10
 
 
 def describe(saes: Ensemble, vectors: Vectors, seeds: Mapping[int, Path], contexts: Contexts) -> pd.DataFrame:
-    """One row per latent of every SAE; `seeds` are the weights of the same method's ensembles of other seeds.
+    """A table with one row per latent of every SAE; docs/features.md explains the columns.
 
-    docs/features.md explains the columns.
+    `seeds` maps other seeds to the weights of the same method's ensembles.
     """
     hidden = saes.W.shape[1]
     tables = []
@@ -42,9 +42,10 @@ def _others(saes: Ensemble, sae: int, seeds: Mapping[int, Path]) -> Iterator[tup
 
 
 def partners(W: torch.Tensor, others: Iterable[tuple[str, torch.Tensor | None]]) -> pd.DataFrame:
-    """Which feature of each other dictionary has the largest cosine with each of W (h, d), and that cosine.
+    """Nearest feature in each other dictionary for each feature of W (h, d), by cosine.
 
-    The dictionary `name` gives the columns partner_`name` and cosine_`name`; they stay empty if it is None.
+    The dictionary `name` gives the columns partner_`name`, the nearest feature's index, and cosine_`name`. Both are empty if
+    the dictionary is None.
     """
     columns: dict[str, object] = {}
     for name, other in others:

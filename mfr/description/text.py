@@ -1,4 +1,4 @@
-"""What a language model's features stand for: the text in which they are active, and the tokens that they promote."""
+"""Contexts of a language model: text around tokens, and tokens that features promote."""
 
 from typing import TYPE_CHECKING
 
@@ -28,11 +28,14 @@ class Text(Contexts):
         self.tokens, self.sequence, self.position = (heldout.attached(name) for name in ("tokens", "sequence", "position"))
 
     def of_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Column top_contexts."""
+        """Column top_contexts, as long as `rows`."""
         return {"top_contexts": around(self.model.tokenizer, self.tokens, self.sequence[rows], self.position[rows])}
 
     def of_features(self, W: torch.Tensor, most: int) -> dict[str, object]:
-        """Columns promoted_tokens and promoted_logits; empty if features are not of the residual stream's size."""
+        """Columns promoted_tokens and promoted_logits.
+
+        Both are None if d is not the size of the residual stream.
+        """
         if W.shape[1] != self.model.cfg.d_model:
             return {"promoted_tokens": None, "promoted_logits": None}
         tokens, logits = promoted(self.model, W, most)
@@ -40,15 +43,16 @@ class Text(Contexts):
 
 
 def contexts(heldout: Vectors, device: torch.device) -> Contexts:
-    """Text of held-out tokens, with the model that read it."""
+    """The contexts of a file of held-out activations, with the model that made them."""
     return Text(heldout, load(paths.MODEL, device))
 
 
 def around(tokenizer: PreTrainedTokenizerBase, tokens: np.ndarray, sequences: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """The text (N,) around the tokens at `positions` of `sequences` (N,) of `tokens` (S, T), such as `…brown« fox» jumps…`.
+    """The text around N tokens, such as `…brown« fox» jumps…`, as strings (N,).
 
-    The token is marked as the tokenizer reads it, its space included; where it is a part of a character, the character is.
-    10 tokens before it and 5 after are given, within the sequence and without its BOS.
+    The tokens are at `positions` (N,) of `sequences` (N,) of `tokens` (S, T). The marked token includes its space; if it is
+    only part of a character, the whole character is marked. The text has up to 10 tokens before it and 5 after it, within
+    the sequence and without BOS.
     """
     places, again = np.unique(np.stack([sequences, positions]), axis=1, return_inverse=True)
     texts = [_context(tokenizer, tokens[sequence].tolist(), position) for sequence, position in places.T.tolist()]
@@ -57,7 +61,7 @@ def around(tokenizer: PreTrainedTokenizerBase, tokens: np.ndarray, sequences: np
 
 def _context(tokenizer: PreTrainedTokenizerBase, tokens: list[int], position: int) -> str:
     start, stop = max(1, position - TOKENS_BEFORE), position + 1 + TOKENS_AFTER
-    # Tokens by themselves may lose their space, or be bytes of half a character: what each adds to the text does not.
+    # A token decoded by itself may lose its space or be half a character; what it adds to the decoded text does not.
     before = len(_text(tokenizer, tokens[start:position]).removesuffix(INCOMPLETE))
     through = len(_text(tokenizer, tokens[start : position + 1]))
     text = _text(tokenizer, tokens[start:stop])
@@ -66,20 +70,21 @@ def _context(tokenizer: PreTrainedTokenizerBase, tokens: list[int], position: in
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
-    return tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+    text: str = tokenizer.decode(tokens, clean_up_tokenization_spaces=False)
+    return text
 
 
 def promoted(model: "TransformerBridge", W: torch.Tensor, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `most` tokens (h, most), as text, that each feature of W (h, d) promotes, and their logits (h, most).
+    """The `most` tokens that each feature of W (h, d) promotes most, and their logits.
 
-    The logits are those that the model would give if its residual stream were the feature alone, at the length √d, less
-    the unembedding's and the norm's biases and their mean over the vocabulary: √d Ŵ diag(weight of the final norm) W_U,
-    with Ŵ's mean removed first where that norm removes means.
+    Returns the tokens as text (h, most) and the logits (h, most). The logits are those of a residual stream that is only the
+    feature, scaled to length √d: √d Ŵ diag(weight of the final norm) W_U. The mean of Ŵ is removed first if that norm
+    removes means. The biases of norm and unembedding are subtracted, then the mean over the vocabulary.
     """
     size = W.shape[1]
     with torch.no_grad():
         biases = _logits(model, torch.zeros(1, size, device=W.device))
-        blocks = normalize(W, dim=1).mul(size**0.5).split(max(1, LOGITS_AT_ONCE // model.cfg.d_vocab))
+        blocks = torch.split(normalize(W, dim=1).mul(size**0.5), max(1, LOGITS_AT_ONCE // model.cfg.d_vocab))
         found = [_centred(_logits(model, block) - biases).topk(most, dim=1) for block in blocks]
     tokens = torch.cat([best.indices for best in found]).cpu().numpy()
     distinct, again = np.unique(tokens, return_inverse=True)
@@ -88,8 +93,9 @@ def promoted(model: "TransformerBridge", W: torch.Tensor, most: int) -> tuple[np
 
 
 def _logits(model: "TransformerBridge", residual: torch.Tensor) -> torch.Tensor:
-    # Some models have more rows than tokens, to make their number round.
-    return model.unembed(model.ln_final(residual))[:, : len(model.tokenizer)]
+    # Some models pad the unembedding with rows that belong to no token.
+    logits: torch.Tensor = model.unembed(model.ln_final(residual))[:, : len(model.tokenizer)]
+    return logits
 
 
 def _centred(logits: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Where a window of EEG comes from."""
+"""Contexts of EEG: the recording and start time of each window."""
 
 import json
 
@@ -17,10 +17,10 @@ class Windows(Contexts):
         self.files = np.array(json.loads(heldout.fact("files")), dtype=object)
 
     def of_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns top_recordings and top_starts_s."""
+        """Columns top_recordings and top_starts_s, each as long as `rows`."""
         return {"top_recordings": self.files[self.recording[rows]], "top_starts_s": self.start_s[rows]}
 
 
 def contexts(heldout: Vectors, device: torch.device) -> Contexts:
-    """Recordings and times of held-out windows."""
+    """The contexts of a file of held-out windows."""
     return Windows(heldout)

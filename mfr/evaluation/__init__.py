@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Metrics of trained ensembles on held-out vectors, for the stage evaluate."""

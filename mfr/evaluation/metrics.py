@@ -1,7 +1,7 @@
-"""What is measured on held-out vectors, and what it is called.
+"""Metrics of SAEs on held-out vectors, and their names.
 
-A latent's feature is its row of W at unit length; MMCS and MCC are never called by one name: `mmcs_max` is the mean of
-the largest cosines (paper, section 3.3), `mcc_hungarian` the mean cosine after one-to-one matching.
+A latent's feature is its row of W at unit length. MMCS and MCC never share a name: `mmcs_max` is the mean of the largest
+cosines (paper, section 3.3), `mcc_hungarian` the mean cosine after one-to-one matching.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,11 @@ Similarities = dict[Literal["max", "hungarian"], np.ndarray]
 
 @dataclass
 class Sums:
-    """Sums over held-out rows: their number and mean (d), Σ ‖x − mean‖², and for each of n SAEs its squared error (n) and,
-    for each latent (n, h), how often and how strongly it is active."""
+    """Sums over held-out rows x, with their number and their mean (d).
+
+    variance is Σ ‖x − mean‖². squared_error (n) is Σ ‖x̂ − x‖² of each SAE. count (n, h) is the number of rows in which each
+    latent is active, and strength (n, h) the sum of its values.
+    """
 
     rows: int
     mean: torch.Tensor
@@ -38,11 +41,11 @@ class Sums:
 
 
 def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
-    """One pass over all rows of `vectors` through all SAEs; `UserError` where the rows do not vary."""
+    """Run all rows of `vectors` through all SAEs once; `UserError` if the rows do not vary."""
     n, hidden = saes.b.shape
     device = saes.W.device
     errors = torch.zeros(n, dtype=torch.float64)
-    # Single precision cannot count beyond 2²⁴.
+    # float32 cannot count beyond 2²⁴.
     counts = torch.zeros(n, hidden, dtype=torch.int64, device=device)
     strengths = torch.zeros(n, hidden, device=device)
     total, squares = torch.zeros(vectors.size, dtype=torch.float64), 0.0
@@ -58,12 +61,12 @@ def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
     mean = total / vectors.rows
     variance = squares - vectors.rows * mean.square().sum().item()
     if vectors.rows < 2 or variance <= 1e-12 * squares:
-        raise UserError(f"{vectors.path}: its {vectors.rows} rows do not vary: metrics need more, and different, vectors")
+        raise UserError(f"{vectors.path}: its {vectors.rows} rows do not vary; metrics need at least two different vectors")
     return Sums(vectors.rows, mean.float(), variance, errors, counts.float().cpu(), strengths.cpu())
 
 
 def sae_metrics(sums: Sums, sae: int, k: int) -> SaeMetrics:
-    """The metrics of one SAE."""
+    """Metrics of one SAE with k active latents, from its sums."""
     error, count = sums.squared_error[sae].item(), sums.count[sae]
     return SaeMetrics(
         k=k,
@@ -77,7 +80,10 @@ def sae_metrics(sums: Sums, sae: int, k: int) -> SaeMetrics:
 
 
 def truth_metrics(W: torch.Tensor, features: torch.Tensor, recovered_at: float) -> TruthMetrics:
-    """One SAE W (h, d) against the true features (G, d): recovered is the share of these with a cosine above the bound."""
+    """Metrics of one SAE W (h, d) against the true features (G, d).
+
+    recovered is the share of true features with a cosine above `recovered_at`.
+    """
     return TruthMetrics(
         mmcs_max=mmcs_max(W, features),
         mcc_hungarian=mcc_hungarian(W, features),
@@ -87,14 +93,17 @@ def truth_metrics(W: torch.Tensor, features: torch.Tensor, recovered_at: float) 
 
 @dataclass
 class Compared:
-    """Two SAEs: metrics of the pair, and of each, by its place, how similar its latents are to the other's."""
+    """Comparison of two SAEs: metrics of the pair, and similarities of each SAE's latents.
+
+    `similarities` has the SAEs' indices as keys, and (h) values that compare one SAE's latents with the other's.
+    """
 
     metrics: PairMetrics
     similarities: dict[int, Similarities]
 
 
 def compared(W: torch.Tensor) -> list[Compared]:
-    """Every pair i < j of the SAEs W (n, h, d), in order."""
+    """Comparisons of all pairs i < j of the SAEs W (n, h, d), in order."""
     return [_compared(i, j, W[i], W[j]) for i, j in combinations(range(len(W)), 2)]
 
 
@@ -114,10 +123,11 @@ def _compared(first: int, second: int, A: torch.Tensor, B: torch.Tensor) -> Comp
 
 
 def similarity_table(W: torch.Tensor, pairs: list[Compared], features: torch.Tensor | None) -> pd.DataFrame:
-    """One row for each latent of W (n, h, d): its similarity to the other SAEs' features, and to the true ones (G, d).
+    """One row per latent of W (n, h, d): similarity to other SAEs' and to true features (G, d).
 
-    `pairs` are those of `compared`. `across_*` is the mean over the other SAEs (NaN for a single SAE), `truth_*` NaN where a
-    one-to-one matching leaves a latent without a partner; `_max` and `_hungarian` say how the partner was found.
+    `pairs` is what `compared` returns. `across_*` is the mean over the other SAEs, and missing for a single SAE. `truth_*` is
+    missing without true features; `truth_hungarian` is NaN for latents without a one-to-one partner. `_max` and `_hungarian`
+    name the matching.
     """
     frames = []
     for i in range(len(W)):
@@ -140,7 +150,10 @@ def _similarities(similarity: torch.Tensor, rows: torch.Tensor, columns: torch.T
 
 
 def latent_table(saes: Ensemble, sums: Sums, pairs: list[Compared], features: torch.Tensor | None) -> pd.DataFrame:
-    """One row per latent: how often and how strongly it is active, and its similarity to other SAEs and to the truth."""
+    """One row per latent: k, firing frequency, mean activation, and `similarity_table`.
+
+    The mean activation is over rows in which the latent is active.
+    """
     table = similarity_table(saes.W, pairs, None if features is None else features.to(saes.W))
     count = sums.count.flatten().numpy()
     table.insert(2, "k", [saes.k[sae] for sae in table["sae"]])
@@ -150,7 +163,7 @@ def latent_table(saes: Ensemble, sums: Sums, pairs: list[Compared], features: to
 
 
 def correlation(table: pd.DataFrame) -> SimilarityCorrelation:
-    """r of `across_*` with `truth_*` in a table of `similarity_table`, for both ways of matching."""
+    """Pearson's r of `across_*` with `truth_*` in a `similarity_table`, for both matchings."""
     return SimilarityCorrelation(
         r_max=table["across_max"].corr(table["truth_max"]),
         r_hungarian=table["across_hungarian"].corr(table["truth_hungarian"]),

@@ -1,4 +1,4 @@
-"""What only a source measures of SAEs on its vectors, beside what all sources have in common."""
+"""Measures that only one source makes of SAEs, beyond the metrics of all sources."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,32 +11,32 @@ from mfr.config.source import Evaluate
 from mfr.sources.source import source
 from mfr.vectors.reader import Vectors
 
-# From vectors (rows, d) to an SAE's reconstructions of them.
+# Maps vectors (rows, d) to an SAE's reconstructions (rows, d).
 Reconstruct = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Values by name: of each SAE, and of the source itself."""
+    """Values by name: one dictionary per SAE, and one for the source itself."""
 
     of_saes: list[dict[str, float]]
     of_source: dict[str, float] = field(default_factory=dict)
 
 
 class Measuring(Protocol):
-    """What a module that a source is `measured_by` provides."""
+    """Interface of the module that a source names in `measured_by`."""
 
     @staticmethod
     def measures(
         settings: Evaluate, heldout: Vectors, mean: torch.Tensor, reconstructions: Sequence[Reconstruct], device: torch.device
     ) -> Measures:
-        """What to add, of SAEs by their reconstructions of the held-out vectors, whose mean (d) is given."""
+        """Measures of SAEs, given one reconstruction each and the mean (d) of the held-out vectors."""
 
 
 def own_measures(
     settings: Evaluate, heldout: Vectors, mean: torch.Tensor, reconstructions: Sequence[Reconstruct], device: torch.device
 ) -> Measures:
-    """What the source of these vectors adds; nothing if it names no module for it."""
+    """Measures that the source of these vectors adds; empty if it names no module."""
     name = source(heldout.source).measured_by
     if name is None:
         return Measures([{} for _ in reconstructions])

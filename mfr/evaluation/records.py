@@ -1,10 +1,10 @@
-"""What an evaluation records, and what it is called."""
+"""What an evaluation records: names and definitions of the metrics."""
 
 from pydantic import BaseModel, field_validator
 
 
 class TruthMetrics(BaseModel):
-    """One SAE against the true features, if these are known."""
+    """One SAE against the true features; see `mfr.evaluation.metrics.truth_metrics`."""
 
     mmcs_max: float
     mcc_hungarian: float
@@ -14,9 +14,9 @@ class TruthMetrics(BaseModel):
 class SaeMetrics(BaseModel):
     """One SAE on held-out vectors.
 
-    mse is the mean squared error per element, l2_squared per vector (paper, section 2.1), fvu the fraction of variance
-    unexplained, l0 the mean number of active latents, dead the share never active, unevenness that of `mfr.saes.ensemble`. `own`
-    has what only the vectors' source measures, by name.
+    mse is the mean squared error per element, l2_squared the mean squared error per vector (paper, section 2.1). fvu is the
+    fraction of variance unexplained, l0 the mean number of active latents, and dead the share of latents that are never active.
+    unevenness is the absolute statistic of `mfr.saes.ensemble`. own has the measures of the vectors' source by name.
     """
 
     k: int
@@ -33,8 +33,8 @@ class SaeMetrics(BaseModel):
 class PairMetrics(BaseModel):
     """Two SAEs of one ensemble.
 
-    decoder_l2 is the Frobenius distance of the decoders, row by row (paper, section 4.3), and decoder_l2_matched that of the
-    one-to-one pairs of rows.
+    decoder_l2 is the Frobenius distance of the decoders, row by row (paper, section 4.3). decoder_l2_matched is the same after
+    one-to-one matching of the rows.
     """
 
     first: int
@@ -46,9 +46,9 @@ class PairMetrics(BaseModel):
 
 
 class SimilarityCorrelation(BaseModel):
-    """Pearson's r over latents between similarity across SAEs and similarity to the true features (paper, figure 2).
+    """Pearson's r over latents between similarity across SAEs and to the true features.
 
-    NaN, which JSON holds as null, where one of the two is the same for all latents.
+    Paper, figure 2. NaN, which is null in JSON, if one of the two is the same for all latents.
     """
 
     r_max: float
@@ -61,7 +61,7 @@ class SimilarityCorrelation(BaseModel):
 
 
 class Evaluation(BaseModel):
-    """One ensemble on held-out vectors; `own` has what its source measures of itself, by name."""
+    """One ensemble on held-out vectors; own has the source's measures of itself by name."""
 
     source: str
     method: str

@@ -1,4 +1,4 @@
-"""What an SAE costs a language model: its cross-entropy and output with reconstructions in place of a hook's activations."""
+"""Damage to a language model if SAE reconstructions replace the activations at its hook."""
 
 import json
 from collections.abc import Sequence
@@ -26,8 +26,10 @@ LOGITS_AT_ONCE = 1 << 24
 
 @dataclass(frozen=True)
 class Damage:
-    """What a replacement does to the model: its next-token cross-entropy, and the Kullback–Leibler divergence of its next-token
-    distribution from the intact model's; both means over positions, in nats."""
+    """Effect of a replacement on the model's next tokens: means over positions, in nats.
+
+    kl is the Kullback–Leibler divergence KL(intact ‖ damaged) of the next-token distributions.
+    """
 
     cross_entropy: float
     kl: float
@@ -35,7 +37,10 @@ class Damage:
 
 @dataclass(frozen=True)
 class Damages:
-    """The intact model's cross-entropy, and the damage by zeros, by the mean activation, and by each reconstruction."""
+    """The intact model's cross-entropy, and the damage by each replacement.
+
+    Replacements are zeros, the mean activation, and each SAE's reconstruction.
+    """
 
     intact: float
     zero: Damage
@@ -43,23 +48,26 @@ class Damages:
     spliced: list[Damage]
 
     def recovered(self, damage: Damage, ablation: Damage) -> float:
-        """The share of an ablation's damage that a replacement avoids: 1 as good as intact, 0 as bad as the ablation."""
+        """Share of an ablation's damage that a replacement avoids.
+
+        1 is as good as the intact model, 0 as bad as the ablation.
+        """
         return (ablation.cross_entropy - damage.cross_entropy) / (ablation.cross_entropy - self.intact)
 
 
 def measures(
     settings: Evaluate, heldout: Vectors, mean: torch.Tensor, reconstructions: Sequence[Reconstruct], device: torch.device
 ) -> Measures:
-    """The model's cross-entropy with each SAE spliced in (paper, section 2.2), intact, and ablated.
+    """Cross-entropy intact, ablated, and with each SAE spliced in (paper, section 2.2).
 
-    kl is the divergence of its output from the intact model's. The loss recovered is the share of the damage by zeros, or by the
-    mean activation, that an SAE avoids. Raises `UserError` if there are too few sequences, or no damage to avoid.
+    The loss recovered is the share of the damage by zeros, or by the mean activation, that an SAE avoids. Raises `UserError` if
+    there are too few sequences, or if ablation does no damage.
     """
     assert isinstance(settings, EvaluateLanguageModel)
     tokens, hook = torch.from_numpy(heldout.attached("tokens")), heldout.fact("hook")
     if len(tokens) < settings.sequences:
         raise UserError(
-            f"evaluate.sequences = {settings.sequences}, but {heldout.path} holds {len(tokens)}: "
+            f"evaluate.sequences: {heldout.path} has {len(tokens)} sequences, fewer than {settings.sequences}; "
             "ask for fewer, or raise dump_activations.heldout_tokens"
         )
     tokens = tokens[: settings.sequences]
@@ -67,7 +75,7 @@ def measures(
     damage = damages(load(paths.MODEL, device), tokens, replaced, hook, mean, reconstructions)
     for name, ablation in (("zeros", damage.zero), ("the mean", damage.mean)):
         if ablation.cross_entropy == damage.intact:
-            raise UserError(f"{name} at {hook} leaves the model's loss as it is, so none can be recovered: choose another hook")
+            raise UserError(f"dump_activations.hook: {name} at {hook} leaves the model's loss unchanged; choose another hook")
     of_saes = [
         {
             "cross_entropy": spliced.cross_entropy,
@@ -88,15 +96,16 @@ def damages(
     mean: torch.Tensor,
     reconstructions: Sequence[Reconstruct],
 ) -> Damages:
-    """Replace the activations at `hook`, on tokens (S, T), where `replaced` (S, T) is true; elsewhere they stay.
+    """Damage by replacing the activations at `hook` at some positions of tokens (S, T).
 
-    They are replaced by zeros, by `mean` (d,), and by what each reconstruction, (rows, d) → (rows, d), makes of them. One pass
-    reads the activations and the intact output, and one more is run for each replacement. Raises what `check` raises.
+    Activations at the positions `replaced` (S, T) give way to zeros, to `mean` (d), and to each reconstruction, (rows, d) →
+    (rows, d); the others stay. One pass reads the activations and the intact output, and each replacement takes one more.
+    Raises what `check` raises.
     """
     check(model, tokens, hook)
     sums = torch.zeros(3 + len(reconstructions), 2, dtype=torch.float64)
     at_once = max(1, LOGITS_AT_ONCE // (tokens.shape[1] * model.cfg.d_vocab))
-    for batch, where in zip(tokens.split(at_once), replaced.split(at_once), strict=True):
+    for batch, where in zip(torch.split(tokens, at_once), torch.split(replaced, at_once), strict=True):
         kept, intact = _intact(model, batch, hook)
         where = where.to(kept.device)
         rows = kept[where]
@@ -111,7 +120,7 @@ def damages(
 
 
 def _intact(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """The activations (S, T, d) at `hook`, and the log-probabilities (S, T − 1, V) of the next tokens."""
+    """Activations (S, T, d) at `hook`, and log-probabilities (S, T − 1, V) of the next tokens."""
     captured: list[torch.Tensor] = []
 
     def keep(activations: torch.Tensor, hook: object) -> None:
@@ -133,7 +142,10 @@ def _log_probabilities(logits: torch.Tensor) -> torch.Tensor:
 
 
 def _sums(log_q: torch.Tensor, log_p: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of log_q, and its divergence from log_p, (S, T − 1, V) both: sums over all positions."""
+    """Cross-entropy of log_q and its divergence from log_p, as sums over positions.
+
+    Both log-probabilities are (S, T − 1, V), tokens (S, T).
+    """
     following = tokens[:, 1:, None].to(log_q.device, torch.int64)
     divergence = kl_div(log_q, log_p, reduction="sum", log_target=True)
     return torch.stack([-log_q.gather(2, following).sum(), divergence]).double().cpu()

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Export of trained SAEs to other libraries' formats."""

@@ -1,6 +1,6 @@
-"""SAEs in SAELens' folder format: `sae_weights.safetensors` and `cfg.json`, as sae-lens 6.54 reads them.
+"""Write SAEs in the folders that SAELens 6.54 reads: `sae_weights.safetensors`, `cfg.json`.
 
-Its TopK always sets negative values to zero. A `topk` SAE is the same there only as long as it keeps no negative latent.
+SAELens' TopK always sets negative values to zero, so a `topk` SAE is the same there only if it keeps no negative latent.
 """
 
 import json
@@ -18,7 +18,7 @@ ROWS_AT_ONCE = 4096
 
 
 def negative_shares(vectors: Vectors, saes: Ensemble) -> list[float]:
-    """Of the latents that each SAE keeps active in all rows of `vectors`, the share with a negative value."""
+    """Share of negative values among the latents that each SAE keeps active on `vectors`."""
     negative = torch.zeros(len(saes.k), dtype=torch.int64)
     for rows in vectors.sequential(ROWS_AT_ONCE):
         x = rows.to(saes.W.device)
@@ -27,7 +27,10 @@ def negative_shares(vectors: Vectors, saes: Ensemble) -> list[float]:
 
 
 def write_sae(folder: Path, saes: Ensemble, sae: int, origin: Origin) -> None:
-    """Make `folder` with one SAE: tied, so that its decoder is the encoder's rows at unit length."""
+    """Write one SAE to the new folder `folder`.
+
+    Its decoder is the encoder's rows at unit length (tied weights).
+    """
     W = saes.W[sae].cpu()
     weights = {
         "W_enc": W.T.contiguous(),
@@ -35,7 +38,7 @@ def write_sae(folder: Path, saes: Ensemble, sae: int, origin: Origin) -> None:
         "W_dec": W / W.norm(dim=1, keepdim=True),
         "b_dec": saes.offset.cpu(),
     }
-    # Without sae_lens_version, SAELens takes the file for an older one and drops the metadata.
+    # Without sae_lens_version, SAELens takes the file for an older version's and drops the metadata.
     versions = {"sae_lens_version": VERSION, "sae_lens_training_version": None}
     config = {
         "architecture": "topk",

@@ -1,13 +1,13 @@
 """One-to-one partners of two dictionaries' features, followed while the features drift.
 
-The best assignment is first found among all pairs, then among a short list of candidates: for each feature those that are
-nearest net of prices, so that a feature whose best partner is taken finds its next best. Prices and partners go on from the
-last solution, which leaves little to do. Any prices bound the optimum,
+The first assignment is solved among all pairs, later ones on a short list of candidates. The list has each feature's nearest
+features net of prices, so that a feature whose best partner is taken finds its next best. Each solution starts from the last
+prices and partners, which leaves little to do. Any prices bound the optimum,
 
     mean of S over the best assignment ≤ mean(price) + mean over rows of max_j (S_ij − price_j)
 
-with S the cosines; where this leaves too much open, the assignment is solved among all pairs again.
-A and B hold features of unit length, (h, d).
+with S the cosines. If the bound leaves too large a gap, candidates are listed again; if that does not close the gap, the
+assignment is solved among all pairs again. A and B (h, d) hold features of unit length.
 """
 
 import heapq
@@ -20,18 +20,19 @@ from numba import njit
 from mfr.compute.sparse import products
 from mfr.saes.similarity import hungarian
 
-CANDIDATES = 16
-LISTINGS = 3
-SAMPLED_ROWS = 256
-REDUCTIONS = 3
+CANDIDATES = 16  # per row and per column
+LISTINGS = 3  # fresh lists that are tried before all pairs
+SAMPLED_ROWS = 256  # for the gap of an earlier list
+REDUCTIONS = 3  # rounds of bids before paths are searched
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Partners (h) of A's features in B, chosen among candidates[starts[i]:starts[i + 1]] for row i.
+    """Partners (h) of A's features in B, chosen on a list of candidates.
 
-    price (h) is that of each feature of B. gap is by how much the mean cosine may fall short of the best possible: a bound
-    from all rows where the candidates are new, else from a sample of them.
+    Row i may choose among candidates[starts[i]:starts[i + 1]]. `price` (h) has one price per feature of B. `gap` is how far the
+    mean cosine may fall short of the best possible. It is a bound from all rows if the candidates are fresh, else an estimate
+    of the bound from a sample of rows.
     """
 
     partners: torch.Tensor
@@ -42,15 +43,15 @@ class Assignment:
 
 
 def solve(A: torch.Tensor, B: torch.Tensor) -> Assignment:
-    """The best assignment, from all h × h cosines."""
+    """The best assignment among all h × h pairs."""
     return _solve(A @ B.T)
 
 
 def follow(earlier: Assignment, A: torch.Tensor, B: torch.Tensor, max_gap: float) -> Assignment:
-    """The best assignment among the candidates of an earlier one, in O(h · d), where its gap is at most `max_gap`.
+    """Reassign drifted features, from an earlier assignment, with a gap of at most `max_gap`.
 
-    The gap is measured on a sample of rows. Where it is larger, candidates are listed anew from all cosines, and where that
-    does not help either, the best assignment is found among all pairs.
+    Solves on the earlier candidates in O(h · d), and measures the gap on a sample of rows. If the gap is too large, lists
+    candidates again from all cosines. If that does not help either, solves among all pairs.
     """
     listed = _on_list(earlier, products(A, B, earlier.starts, earlier.candidates))
     gap = _sampled_gap(listed, A, B)
@@ -65,7 +66,7 @@ def follow(earlier: Assignment, A: torch.Tensor, B: torch.Tensor, max_gap: float
 
 
 def _sampled_gap(listed: Assignment, A: torch.Tensor, B: torch.Tensor) -> float:
-    """By how much, on average, a row would rather have another column than its partner, at the prices."""
+    """Mean advantage, net of prices, of a sampled row's best column over its partner."""
     rows = slice(None, None, max(1, len(A) // SAMPLED_ROWS))
     net = A[rows] @ B.T - listed.price.float()
     return (net.amax(dim=1) - net.gather(1, listed.partners[rows, None]).squeeze(1)).mean().item()
@@ -86,15 +87,18 @@ def _relist(partners: torch.Tensor, price: torch.Tensor, S: torch.Tensor) -> Ass
 
 
 def _candidates(S: torch.Tensor, partners: torch.Tensor, price: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each row's and each column's best net of prices, and the partners: starts (h + 1) and columns."""
+    """Starts (h + 1) and columns of a fresh list.
+
+    It has the best entries net of prices of each row and each column, and the partners.
+    """
     h = len(S)
     count, every = min(CANDIDATES, h), torch.arange(h, device=S.device)
     net = S - price.float()
     of_rows = (every[:, None] * h + net.topk(count, dim=1, sorted=False).indices).flatten()
-    # A column's own price is in all its entries, and changes no order among them.
+    # A column ranks rows by what they lose against their best column. Its own price shifts all its entries alike.
     net -= net.amax(dim=1, keepdim=True)
     of_columns = (net.T.contiguous().topk(count, dim=1, sorted=False).indices * h + every[:, None]).flatten()
-    entries = torch.cat([of_rows, of_columns, every * h + partners]).unique()
+    entries = torch.cat([of_rows, of_columns, every * h + partners]).unique()  # type: ignore[no-untyped-call]
     return torch.searchsorted(entries, torch.arange(h + 1, device=S.device) * h), entries % h
 
 
@@ -109,12 +113,15 @@ def _on_list(earlier: Assignment, cosines: torch.Tensor) -> Assignment:
     )
 
 
-@njit(cache=True, nogil=True)
-def _assign(starts, columns, cosines, partners, price):
-    """The best assignment on a list, in place, from partners and prices near to it (Jonker and Volgenant, 1987).
+# numba is untyped, hence the ignored errors.
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _assign(starts: np.ndarray, columns: np.ndarray, cosines: np.ndarray, partners: np.ndarray, price: np.ndarray) -> None:
+    """Overwrite partners (h) and prices (h) with the best assignment on a list.
 
-    Rows keep a partner that is their best net of prices. The others bid for their best, by as much as the second best allows,
-    and what is still free then finds the shortest augmenting path.
+    Row i may take columns[starts[i]:starts[i + 1]], with these cosines. Rows keep a partner that is their best net of prices.
+    The other rows bid for their best column, raising its price by its lead over the second best. Rows that are still free then
+    take the shortest augmenting path (Jonker and Volgenant, 1987). There is little to do if partners and prices are near the
+    solution.
     """
     h = len(partners)
     owner = np.full(h, -1)
@@ -149,9 +156,11 @@ def _assign(starts, columns, cosines, partners, price):
     _augment(starts, columns, cosines, free[:count], owner, partners, price)
 
 
-@njit(cache=True)
-def _best_two(row, starts, columns, cosines, price):
-    """A row's best column net of prices with its value, and the second best."""
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _best_two(
+    row: int, starts: np.ndarray, columns: np.ndarray, cosines: np.ndarray, price: np.ndarray
+) -> tuple[int, float, int, float]:
+    """A row's best column with its value net of prices, and the same of its second best."""
     column, best, other, second = -1, -np.inf, -1, -np.inf
     for entry in range(starts[row], starts[row + 1]):
         value = cosines[entry] - price[columns[entry]]
@@ -162,20 +171,29 @@ def _best_two(row, starts, columns, cosines, price):
     return column, best, other, second
 
 
-@njit(cache=True)
-def _augment(starts, columns, cosines, free, owner, partners, price):
-    """Give each free row a column, by the shortest path of reassignments that ends at a free column."""
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _augment(
+    starts: np.ndarray,
+    columns: np.ndarray,
+    cosines: np.ndarray,
+    free: np.ndarray,
+    owner: np.ndarray,
+    partners: np.ndarray,
+    price: np.ndarray,
+) -> None:
+    """Give each free row a column, by the shortest path of reassignments to a free column."""
     h = len(partners)
     value = np.array([_best_two(row, starts, columns, cosines, price)[1] for row in range(h)])
     distance, via = np.full(h, np.inf), np.empty(h, np.int64)
     for root in free:
+        # numba infers the types of empty lists from such comprehensions.
         reached, passed = [0 for _ in range(0)], [0 for _ in range(0)]
         heap = [(0.0, 0) for _ in range(0)]
         row, far = root, 0.0
         while True:
             for entry in range(starts[row], starts[row + 1]):
                 column = columns[entry]
-                # Rounding must not lower what was passed already.
+                # Rounding must not shorten a path as it grows.
                 through = far + max(0.0, value[row] - (cosines[entry] - price[column]))
                 if through < distance[column]:
                     if distance[column] == np.inf:

@@ -1,4 +1,4 @@
-"""Revive dead latents: by an auxiliary loss from which they learn, or by features copied from other SAEs."""
+"""Revive dead latents by an auxiliary loss (AuxK), or by features copied from other SAEs."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,10 @@ from mfr.saes.step import Member, Step
 
 
 def add_auxk(settings: AuxK, member: Member, step: Step, idle: torch.Tensor, seen: torch.Tensor, x: torch.Tensor) -> None:
-    """Add AuxK's gradient to that of an SAE's dead latents, of which `idle` (h) counts the steps since they were selected.
+    """Add AuxK's gradient to the gradient of an SAE's dead latents.
 
-    `step` is that of the batch x (B, d), which the SAE has `seen` with noise or without.
+    `idle` (h) counts the steps since each latent was selected. `step` is the SAE's result on the batch x (B, d); `seen` is x
+    with the noise, if any, that the SAE saw.
     """
     (dead,) = torch.nonzero(idle >= settings.dead_after, as_tuple=True)
     if len(dead):
@@ -33,16 +34,18 @@ def auxk_gradients(
     weight: float,
     target: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradients of AuxK with respect to dead latents W (m, d), b (m) alone; zero where they are not finite.
+    """Gradients of AuxK with respect to dead latents W (m, d) and b (m).
 
-    The loss is weight · mean squared error of ê · var(x) / var(e), with e = x − x̂ the `error` (B, d), and ê its reconstruction
-    by the `k` dead latents that are largest on x, without negative ones (Gao et al., 2024, and openai/sparse_autoencoder).
-    There both losses are relative to the variance of their targets; var(x) makes this one fit a plain mean squared error. Of
-    noisy x, the `target` (B, d) stands for x in the error and in var(x).
+        loss = weight · var(x) / var(e) · mean over elements of (ê − e)²
+
+    with e = x − x̂ the `error` (B, d), and ê its reconstruction by the `k` dead latents that are largest on x, without negative
+    values (Gao et al., 2024, and openai/sparse_autoencoder). There, both losses are relative to the variance of their targets;
+    the factor var(x) fits AuxK to a plain mean squared error. If x is noisy, `target` (B, d) is the clean x in e and var(x).
+    Non-finite elements of the gradients become zero.
     """
     W, b = W.clone().requires_grad_(), b.clone().requires_grad_()
     values, indices = encode(x, W, b, min(k, len(W)), "topk_relu")
-    # Not `decode`: the gradient of the norms that it looks up is a sum in no fixed order.
+    # Not `decode`: it looks up norms by index, and their gradient would be summed in no fixed order.
     reconstruction = embedding_bag(indices, normalize(W, dim=1), per_sample_weights=values, mode="sum")
     scale = weight * _variance(x if target is None else target) / _variance(error)
     d_W, d_b = torch.autograd.grad(scale * (reconstruction - error).square().mean(), [W, b])
@@ -55,7 +58,7 @@ def _variance(rows: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Overwrite:
-    """Latents of one SAE, and those of a donor that are put in their place."""
+    """Latents of one SAE to overwrite, and the donor's features that replace them, in order."""
 
     sae: int
     latents: torch.Tensor
@@ -64,9 +67,10 @@ class Overwrite:
 
 
 def transplants(W: torch.Tensor, idle: torch.Tensor, settings: Transplant, turn: int) -> list[Overwrite]:
-    """Each SAE's dead latents, and as many live features of another SAE that are least like its own live ones.
+    """One plan per SAE: the donor's live features least like its own replace its dead latents.
 
-    W (n, h, d), idle (n, h) steps since each latent was selected; `turn` chooses the donor.
+    W is (n, h, d); idle (n, h) counts the steps since each latent was selected. `turn` chooses the donors. A plan overwrites at
+    most `settings.most` latents.
     """
     features, dead, n = normalize(W, dim=2), idle >= settings.dead_after, len(W)
     plans = []
@@ -80,7 +84,7 @@ def transplants(W: torch.Tensor, idle: torch.Tensor, settings: Transplant, turn:
 
 
 def overwrite(plan: Overwrite, members: list[Member], optimizer: torch.optim.Optimizer, moments: str) -> None:
-    """Carry out one plan: weights, biases, and the donor's moments of Adam or zeros."""
+    """Copy weights and biases as planned, and Adam's moments: the donor's, or else zeros."""
     taker, donor = members[plan.sae], members[plan.donor]
     for own, given in ((taker.W, donor.W), (taker.b, donor.b)):
         own[plan.latents] = given[plan.features]

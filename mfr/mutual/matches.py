@@ -1,4 +1,4 @@
-"""Which latents of an ensemble belong together, for all pairs of its SAEs."""
+"""Match the features of an ensemble, for all pairs of its SAEs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +14,10 @@ from mfr.saes.similarity import Matching, matched
 
 @dataclass(frozen=True)
 class Match:
-    """Features of two SAEs that belong together: rows of the first with columns of the second, (m) each.
+    """Matched features of two SAEs: rows (m) of the first with columns (m) of the second.
 
-    `assignment` is what one-to-one partners come from, if they are followed, and `stale` is the mean cosine that the match
-    before had lost when it was replaced.
+    `assignment` is the solution behind one-to-one partners that are followed. `stale` is how much lower the mean cosine of the
+    previous match was when this one replaced it.
     """
 
     rows: torch.Tensor
@@ -27,14 +27,15 @@ class Match:
 
     @property
     def gap(self) -> float:
-        """By how much the mean cosine may fall short of the best one-to-one partners'."""
+        """How far the mean cosine may fall short of that of the best one-to-one partners."""
         return self.assignment.gap if self.assignment else 0.0
 
 
 def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Sequence[Match] = ()) -> list[Match]:
-    """What `mfr.saes.similarity.matched` finds, for all pairs i < j of the SAEs W (n, h, d), in order.
+    """Matches of all pairs i < j of the SAEs W (n, h, d), in order.
 
-    One-to-one partners follow `earlier` ones as long as their gap is at most `max_gap`, and are the best where that is 0.
+    `mfr.saes.similarity.matched` defines each `matching`. One-to-one partners follow the `earlier` ones, with a gap of at most
+    `max_gap`; if `max_gap` is 0, they are solved exactly.
     """
     features = normalize(W, dim=2)
 
@@ -52,12 +53,16 @@ def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Sequence
 
 
 def _mean_cosine(A: torch.Tensor, B: torch.Tensor, match: Match) -> torch.Tensor:
-    return torch.linalg.vecdot(A[match.rows], B[match.columns]).mean()
+    cosines: torch.Tensor = torch.linalg.vecdot(A[match.rows], B[match.columns])
+    return cosines.mean()
 
 
 @dataclass(frozen=True)
 class Links:
-    """Matches as lists: feature f of all n · h belongs with partners[starts[f]:starts[f + 1]]; each weighs `share`."""
+    """Matches as flat lists: feature f of all n · h has partners[starts[f]:starts[f + 1]].
+
+    Feature f is latent f mod h of SAE f // h. Each match has the weight `share` in the penalty.
+    """
 
     starts: torch.Tensor
     partners: torch.Tensor
@@ -65,10 +70,10 @@ class Links:
 
 
 def links(matches: Sequence[Match], saes: int, hidden: int) -> Links:
-    """The matches of all pairs of n SAEs with h latents, in both directions.
+    """Flat lists of the matches of all pairs of SAEs, in both directions.
 
-    A pair of features weighs what it does in the mean over SAEs and features (paper, section 3.3), also where fewer belong
-    together.
+    Each match has the weight that it has in the mean over all pairs of SAEs and all h features (paper, section 3.3), even if
+    fewer features are matched.
     """
     pairs = list(combinations(range(saes), 2))
     left = torch.cat([i * hidden + match.rows for (i, _), match in zip(pairs, matches, strict=True)])

@@ -1,4 +1,4 @@
-"""The penalty on dissimilar features, and its weight (paper, section 3.3)."""
+"""The penalty on dissimilar features and its weight α (paper, section 3.3)."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,10 @@ from mfr.saes.ensemble import Ensemble
 
 @dataclass
 class PenaltyCurve:
-    """What the curves have of a penalty: its value and weight α; and of the last matching, the mean `stale`, the largest `gap`."""
+    """What the learning curves record of a penalty: its value and its weight α.
+
+    `stale` is the mean and `gap` the largest over the pairs of SAEs at the last matching.
+    """
 
     penalty: float = 0.0
     alpha: float = 0.0
@@ -29,7 +32,7 @@ class PenaltyCurve:
 class Penalty:
     """The penalty of one ensemble in training.
 
-    `matches` are followed as features drift, `alpha` is the full weight, and `value` the penalty at the last step.
+    `matches` follow the features as they drift. `alpha` is the weight after warm-up, `value` the penalty at the last step.
     """
 
     def __init__(self, settings: Settings, saes: Ensemble, d_W: torch.Tensor) -> None:
@@ -40,21 +43,24 @@ class Penalty:
         self.matches: Sequence[Match] = ()
 
     def is_due(self, step: int) -> bool:
-        """Whether partners are to be found at this step: every `refresh` steps, or if there are none."""
+        """Whether to match features at this step: every `refresh` steps, and if there are no matches."""
         return not self.matches or step % self.settings.refresh == 0
 
     def find_partners(self) -> None:
-        """Match the features as they are."""
+        """Match the current features."""
         self.set_matches(match(self.saes.W, self.settings.matching, self.settings.max_gap, self.matches))
 
     def set_matches(self, matches: Sequence[Match]) -> None:
-        """Take matches found before, or none."""
+        """Replace the matches, by a checkpoint's or by none."""
         self.matches = matches
         if matches:
             self.links = links(matches, *self.saes.b.shape)
 
     def add_gradient(self, step: int, losses: torch.Tensor, idle: torch.Tensor) -> None:
-        """Add the penalty's gradient to d_W, given each SAE's loss (n) and for how many steps latents (n, h) were idle."""
+        """Add the penalty's gradient to d_W; the first step also sets `alpha`.
+
+        `losses` (n) are the SAEs' losses, and `idle` (n, h) counts the steps since each latent was selected.
+        """
         settings, b = self.settings, self.saes.b
         if step == 0:
             penalty = self.pull(self.saes.W, self.links, torch.zeros_like(b), self.d_W).item()
@@ -67,19 +73,19 @@ class Penalty:
         self.value = self.pull(self.saes.W, self.links, weights, self.d_W)
 
     def curve(self) -> PenaltyCurve:
-        """Where it stands."""
+        """Current values for the learning curves."""
         stale = mean(match.stale for match in self.matches) if self.matches else 0.0
         return PenaltyCurve(self.value.item(), self.alpha, stale, max((match.gap for match in self.matches), default=0.0))
 
 
 def pull(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor) -> torch.Tensor:
-    """The penalty of W (n, h, d); its gradient, for each latent times one of `weights` (n, h), is added to d_W (n, h, d).
+    """The penalty of W (n, h, d); adds its gradient times `weights` (n, h) to d_W (n, h, d).
 
-    penalty = Σ share · (1 − cos(u, v)) over the matches, and ∂cos(u, v)/∂u = (v̂ − cos(u, v) û) / ‖u‖: the sum over a
-    feature's matches needs only Σ v̂. O(matches · d), without a matrix of h × h.
+    penalty = Σ share · (1 − cos(u, v)) over the matches, and ∂cos(u, v)/∂u = (v̂ − cos(u, v) û) / ‖u‖. The gradient of a
+    feature therefore needs only Σ v̂ over its matches: O(matches · d), without an h × h matrix.
     """
     features, d_features = W.view(-1, W.shape[2]), d_W.view(-1, W.shape[2])
-    norm = features.norm(dim=1, keepdim=True)
+    norm: torch.Tensor = features.norm(dim=1, keepdim=True)
     u = features / norm
     together = embedding_bag(links.partners, u, links.starts[:-1], mode="sum")
     cosines = (together * u).sum(dim=1, keepdim=True)
@@ -88,7 +94,7 @@ def pull(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor
 
 
 def pull_cpu(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor) -> torch.Tensor:
-    """`pull` by compiled loops, for tensors on the CPU."""
+    """CPU version of `pull`, by compiled loops."""
     features, norm = W.view(-1, W.shape[2]), W.norm(dim=2).flatten()
     cosines = torch.empty(len(features))
     given = arrays(features, norm, links.starts, links.partners, weights.flatten() * links.share)
@@ -97,15 +103,19 @@ def pull_cpu(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Te
 
 
 def warmup(step: int, steps: int) -> float:
-    """Share of the penalty's full weight at a step: a half cosine from 0 to 1 over `steps` (paper, section 4.1)."""
+    """Share of the penalty's full weight at a step, rising from 0 to 1 over `steps`.
+
+    It follows half a cosine (paper, section 4.1).
+    """
     return 1.0 if step >= steps else (1 - math.cos(math.pi * step / steps)) / 2
 
 
 def alpha(setting: Alpha, factor: float, loss: float, penalty: float) -> float:
-    """Weight α from its setting, the first step's loss (the mean over SAEs) and its penalty.
+    """Weight α from its setting, and the first step's loss (mean over SAEs) and penalty.
 
-    `balanced` makes an SAE's loss and the penalty equal (paper, section 4.1); `initial_loss` takes the loss itself (section
-    4.2). `relative` is multiplied by an SAE's loss at each step, which keeps both equal while the penalty stays the same.
+    `balanced` makes an SAE's loss and the penalty equal (paper, section 4.1). `initial_loss` takes the loss itself (section
+    4.2). `relative` is multiplied by each SAE's loss at every step, which keeps both equal while the penalty stays the same.
+    All are multiplied by `factor`.
     """
     if setting == "relative":
         return factor / max(penalty, 1e-12)

@@ -1,4 +1,4 @@
-"""Reinitialise SAEs whose latents fire unevenly (paper, section 3.3 and figure 6)."""
+"""Reinitialise SAEs with unbalanced firing (paper, section 3.3 and figure 6)."""
 
 import torch
 
@@ -8,9 +8,9 @@ from mfr.saes.step import Member
 
 
 def to_restart(rule: Reinitialise, step: int, shares: torch.Tensor, k: list[int], restarts: list[int]) -> list[int]:
-    """Which SAEs are to be reinitialised after `step` steps.
+    """Indices of the SAEs to reinitialise after `step` steps.
 
-    shares (n, h) are the shares of the batch in which latents were selected; restarts (n) counts earlier ones.
+    shares (n, h) are the shares of the batch in which latents were selected; restarts (n) counts each SAE's earlier restarts.
     """
     if step > rule.check_steps or step % rule.check_every:
         return []
@@ -19,7 +19,7 @@ def to_restart(rule: Reinitialise, step: int, shares: torch.Tensor, k: list[int]
 
 
 def restart(member: Member, W: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
-    """Give an SAE the weights W (h, d), no bias, and a fresh optimizer state."""
+    """Give an SAE the weights W (h, d), zero biases and a zeroed optimizer state."""
     member.W.copy_(W)
     member.b.zero_()
     for parameter in (member.W, member.b):

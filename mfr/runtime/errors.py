@@ -1,9 +1,15 @@
-"""The errors that a user is meant to read."""
+"""Errors whose messages are written for the user."""
 
 
 class UserError(Exception):
-    """A mistake that its user can mend: the message names the file, parameter or row, and what would be right."""
+    """A mistake that the user can fix.
+
+    The message names the file, parameter or row, and says what would be right.
+    """
 
 
 class UnusableError(Exception):
-    """Why a recording is skipped, not the end of the run: a reason and, after a colon, what is so in this file."""
+    """The reason why a recording is skipped; it does not end the run.
+
+    The message is a general reason, then a colon and the details of this file.
+    """

@@ -1,4 +1,4 @@
-"""Outputs that are there whole or not at all, and that only one process writes."""
+"""Outputs that are complete or absent, and that only one process writes."""
 
 import fcntl
 import hashlib
@@ -13,7 +13,10 @@ from mfr.runtime.errors import UserError
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace the file at `path` at once, or not at all: whatever kills the process, `path` never holds a part of it."""
+    """Replace the file at `path` atomically.
+
+    The file is never partial, even if the process is killed.
+    """
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
         file.write(content)
@@ -24,9 +27,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def writing(*outputs: Path) -> Iterator[list[Path]]:
-    """Temporary names to write to, one for each output, moved into place together when the block succeeds.
+    """Yield a temporary path per output; move them all into place if the block succeeds.
 
-    A block that fails leaves earlier outputs as they were and nothing half-written. Raises `UserError` if another process is
+    If the block fails, earlier outputs stay as they were and no partial file remains. Raises `UserError` if another process is
     writing the same outputs.
     """
     with _lock(outputs[0]):
@@ -46,13 +49,17 @@ def writing(*outputs: Path) -> Iterator[list[Path]]:
 
 
 def check_outside(folder: Path, output: Path, parameter: str) -> None:
-    """Raise `UserError` if the folder that a parameter names is in an output, which is deleted for the new one."""
+    """Raise `UserError` if the folder that `parameter` names is inside `output`.
+
+    A stage replaces its output, so it would delete the user's folder.
+    """
     if folder.resolve().is_relative_to(output.resolve()):
-        raise UserError(f"{parameter}: {folder} lies in this stage's output {output}, which is deleted: move it")
+        raise UserError(f"{parameter}: {folder} is inside {output}, which this stage replaces; move the folder elsewhere")
 
 
 @contextmanager
 def _lock(output: Path) -> Iterator[None]:
+    """Hold the lock of an output; the system releases it if the process dies."""
     name = hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:16]
     folder = paths.SCRATCH / "locks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,11 +67,12 @@ def _lock(output: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{output} is being written by another process: wait until it is done, or stop it") from None
+            raise UserError(f"{output}: another process is writing it; wait until that process ends, or stop it") from None
         yield
 
 
 def _remove(path: Path) -> None:
+    """Delete a file or folder, if there is one."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""Stop in good order when the process is told to end."""
+"""Stop cleanly when the process receives SIGTERM or SIGINT."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interrupted(Exception):  # noqa: N818
-    """SIGTERM or SIGINT came; the message tells what was saved."""
+    """The process received SIGTERM or SIGINT, `number`; the message says what was saved."""
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
@@ -18,9 +18,10 @@ class Interrupted(Exception):  # noqa: N818
 
 
 class Interruption:
-    """Turns the first SIGTERM or SIGINT into `Interrupted`, at once or where a `deferred` block allows it; a context manager.
+    """Context manager that raises `Interrupted` at the first SIGTERM or SIGINT.
 
-    Those that follow are ignored: engines send several, and what the first one began shall end.
+    Inside a `deferred` block it is raised at the block's end or check. Later signals are ignored: engines send several, and the
+    clean-up that the first one started must finish.
     """
 
     def __init__(self) -> None:
@@ -42,11 +43,11 @@ class Interruption:
 
 @contextmanager
 def deferred() -> Iterator[Callable[[], None]]:
-    """A block or decorated function: SIGTERM and SIGINT have their effect at its end, or where what it yields is called.
+    """Hold back SIGTERM and SIGINT until the block, or the decorated function, ends.
 
-    Compiled code that calls Python, as numba and HDF5 do, loses or changes an exception that a signal's handler raises
-    there, and HDF5 may crash: such calls belong into a block. Handlers run in the main thread alone, so that other threads
-    have nothing to defer. A block that raises ends with its own error.
+    Calling what it yields delivers pending signals earlier. numba and HDF5 call Python from compiled code: an exception raised
+    there by a signal handler is lost or changed, and HDF5 may crash. Such calls belong in a block. Handlers run only in the
+    main thread, so other threads have nothing to defer. A block that raises ends with its own error.
     """
     handlers = _handlers()
     came: list[int] = []
@@ -67,6 +68,7 @@ def deferred() -> Iterator[Callable[[], None]]:
 
 
 def _handlers() -> dict[int, Callable[[int, FrameType | None], object]]:
+    """Python handlers of `SIGNALS`; none outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     return {number: handler for number in SIGNALS if callable(handler := signal.getsignal(number))}

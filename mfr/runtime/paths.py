@@ -1,6 +1,6 @@
-"""Every artefact's name, once, relative to the project's folder.
+"""Path of every artefact, relative to the project's folder.
 
-The functions take plain words, so that an engine may pass a wildcard such as `"{seed}"` for any of them.
+The functions take plain strings, so that an engine can pass a wildcard such as `"{seed}"` for any argument.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ SCRATCH = Path("scratch")
 
 
 def vectors(source: str, split: str) -> Path:
-    """The vectors of one source; `split` is `train`, `heldout` or, of EEG, `validation`."""
+    """Vectors of one source; `split` is `train`, `heldout` or, only for EEG, `validation`."""
     return Path(f"data/{source}/{split}.h5")
 
 
@@ -22,7 +22,7 @@ def saes(source: str, method: str, seed: str | int) -> Path:
 
 
 def saes_card(source: str, method: str, seed: str | int) -> Path:
-    """What the weights are, and how they came about."""
+    """Card of one ensemble: its shape, settings and provenance."""
     return Path(f"runs/{source}/{method}/{seed}/saes.json")
 
 
@@ -37,37 +37,37 @@ def evaluation(source: str, method: str, seed: str | int) -> Path:
 
 
 def features(source: str, method: str, seed: str | int) -> Path:
-    """One row for each latent of one ensemble."""
+    """Evaluation of one ensemble, one row per latent."""
     return Path(f"runs/{source}/{method}/{seed}/features.csv")
 
 
 def export(source: str, method: str, seed: str | int) -> Path:
-    """The SAEs of one ensemble in SAELens' format, a folder each."""
+    """Folder of one ensemble in SAELens format, one subfolder per SAE."""
     return Path(f"exports/{source}/{method}/{seed}")
 
 
 def descriptions(source: str) -> Path:
-    """The folder that holds what is known of every latent of one source."""
+    """Folder of the latent descriptions of one source."""
     return Path(f"features/{source}")
 
 
 def description(source: str, method: str, seed: str | int) -> Path:
-    """What is known of every latent of one ensemble."""
+    """Descriptions of one ensemble, one row per latent."""
     return descriptions(source) / method / str(seed) / "features.parquet"
 
 
 def denoising(method: str, seed: str | int) -> Path:
-    """How well one ensemble trained on EEG takes noise away."""
+    """Denoising scores of one ensemble trained on EEG."""
     return Path(f"runs/eeg/{method}/{seed}/denoising.csv")
 
 
 def checkpoint(source: str, method: str, seed: str | int) -> Path:
-    """Where an ensemble in training is saved; not an output."""
+    """Checkpoint of an ensemble in training; not an output."""
     return SCRATCH / "checkpoints" / f"{source}-{method}-{seed}.safetensors"
 
 
 def parts(stage: str) -> Path:
-    """Where a stage keeps what is done of a long job; not an output."""
+    """Folder of the finished pieces of a stage's long job; not an output."""
     return SCRATCH / "parts" / stage
 
 
@@ -77,10 +77,10 @@ def metrics(source: str) -> Path:
 
 
 def results(source: str) -> Path:
-    """The folder of one source's tables and figures."""
+    """Folder of one source's tables and figures."""
     return Path(f"results/{source}")
 
 
 def result(source: str, name: str) -> Path:
-    """A table or figure of one source, such as `summary.csv`."""
+    """Table or figure of one source, such as `summary.csv`."""
     return results(source) / name

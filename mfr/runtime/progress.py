@@ -1,4 +1,4 @@
-"""Lines of progress for somebody who waits."""
+"""Progress lines on stderr."""
 
 import sys
 import time
@@ -7,22 +7,22 @@ TERMINAL_S = 0.2
 
 
 class Ticker:
-    """On a terminal, one line of stderr that every call rewrites, at most five times a second.
+    """Context manager that prints progress lines: call it with a line.
 
-    Elsewhere, such as in a log, a line every `log_s` seconds, or none where it is `None`. A context manager, which ends the
-    terminal's line.
+    On a terminal it rewrites one line, at most five times a second. Elsewhere, such as in a log, it prints a line every `log_s`
+    seconds, or none if that is None.
     """
 
     def __init__(self, log_s: float | None) -> None:
         self.terminal = sys.stderr.isatty()
         self.seconds = TERMINAL_S if self.terminal else log_s
-        self.told = time.monotonic()
+        self.last = time.monotonic()
         self.shown = 0
 
     def __call__(self, line: str) -> None:
-        if self.seconds is None or time.monotonic() - self.told < self.seconds:
+        if self.seconds is None or time.monotonic() - self.last < self.seconds:
             return
-        self.told = time.monotonic()
+        self.last = time.monotonic()
         if self.terminal:
             print(f"\r{line:{self.shown}}", end="", file=sys.stderr, flush=True)
             self.shown = len(line)

@@ -1,4 +1,4 @@
-"""Where a result comes from: date, commit, versions and machine."""
+"""Provenance of a result: date, commit, versions and machine."""
 
 import platform
 import subprocess
@@ -11,7 +11,10 @@ PACKAGES = ("torch", "numpy", "scipy", "numba", "mne", "transformer-lens")
 
 @dataclass(frozen=True)
 class Provenance:
-    """When, with which code and where something was computed; `commit` ends in `-dirty` if files differed from it."""
+    """When, where and with which code something was computed.
+
+    `commit` ends in `-dirty` if tracked files had uncommitted changes.
+    """
 
     date: str
     commit: str | None
@@ -21,14 +24,14 @@ class Provenance:
 
 
 def provenance() -> Provenance:
-    """That of this moment and process."""
+    """Provenance of what this process computes now."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     packages = {name: version(name) for name in PACKAGES}
     return Provenance(now, commit(), platform.python_version(), packages, f"{platform.system()} {platform.machine()}")
 
 
 def commit() -> str | None:
-    """The commit of the working folder, if it is in a git repository."""
+    """Commit of the working folder; None if it is not in a git repository."""
     describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         found = subprocess.run(describe, capture_output=True, text=True)

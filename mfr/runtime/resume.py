@@ -1,4 +1,4 @@
-"""Finished pieces of a long job, so that a job that was cut off resumes with those that are left."""
+"""Finished pieces of a long job, from which an interrupted job resumes."""
 
 import hashlib
 import shutil
@@ -12,9 +12,9 @@ PACKAGE, RUNTIME = "mfr.", "mfr.runtime."
 
 
 class Parts:
-    """Named pieces of one job in `folder`, each some bytes; a piece is there whole or not at all.
+    """Named pieces of one job in `folder`, each complete or absent.
 
-    `key` says what the pieces were made from: those of another key are deleted.
+    `key` identifies what the pieces were made from. Pieces with another key are deleted.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -29,15 +29,15 @@ class Parts:
         return self._path(name).is_file()
 
     def get(self, name: str) -> bytes:
-        """A piece; `FileNotFoundError` if it is not there."""
+        """Content of a piece; raises `FileNotFoundError` if it is absent."""
         return self._path(name).read_bytes()
 
     def put(self, name: str, piece: bytes) -> None:
-        """Store a piece; `OSError` if the disk is full."""
+        """Store a piece; raises `OSError` if the disk is full."""
         write_whole(self._path(name), piece)
 
     def delete(self) -> None:
-        """Remove the folder with all pieces, when the job is done."""
+        """Remove the folder with all pieces, once the job is done."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
@@ -46,7 +46,10 @@ class Parts:
 
 
 def code_in_use() -> str:
-    """A hash of the library's modules that are loaded and can change a result: other code does not resume what is half done."""
+    """Hash of the loaded library modules that can change a result.
+
+    A job resumes only with the code that began it.
+    """
     digest = hashlib.sha256()
     for name in sorted(name for name in sys.modules if name.startswith(PACKAGE) and not name.startswith(RUNTIME)):
         digest.update(Path(str(sys.modules[name].__file__)).read_bytes())

@@ -1,37 +1,68 @@
-"""The weights of an ensemble on disk: safetensors, and a card beside it that says what they are."""
+"""Read a trained ensemble: weights (safetensors) and the card that describes them (JSON)."""
 
 import json
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from torch.nn.functional import normalize
 
 from mfr.runtime.errors import UserError
-from mfr.saes.ensemble import Ensemble
+from mfr.saes.ensemble import Card, Ensemble
 from mfr.vectors.reader import Vectors
+
+SAES, CARD = "saes.safetensors", "saes.json"
+EXPORTED, EXPORTED_CARD = "sae_weights.safetensors", "cfg.json"
+
+
+def load(path: str | Path) -> Ensemble:
+    """The ensemble in a run's folder, such as `runs/eeg/mfr/0`, or the single SAE in a folder of `exports/`, on the CPU.
+
+    Raises `UserError` if the folder holds neither.
+    """
+    folder = Path(path).expanduser()
+    weights, card = folder / SAES, folder / CARD
+    if weights.is_file() and card.is_file():
+        return read_saes(weights, card)
+    if (folder / EXPORTED).is_file() and (folder / EXPORTED_CARD).is_file():
+        return _read_exported(folder)
+    raise UserError(f"{folder}: holds no SAEs ({SAES} and {CARD}, or {EXPORTED} and {EXPORTED_CARD}); name the folder of a run")
 
 
 def read_saes(weights: Path, card: Path) -> Ensemble:
-    """The ensemble that train left in two files; `FileNotFoundError` where one is missing."""
-    settings = json.loads(card.read_text())["train"]
+    """The ensemble in `weights`, described by `card`; `FileNotFoundError` if a file is missing."""
+    described = Card.model_validate_json(card.read_text())
     with _opened(weights) as file:
         W, b, offset = (file.get_tensor(name) for name in ("W", "b", "offset"))
-    return Ensemble(W, b, settings["k"], settings["activation"], offset)
+    return Ensemble(W, b, described.train.k, described.train.activation, offset, described)
+
+
+def _read_exported(folder: Path) -> Ensemble:
+    """One SAE from the folder that stage export made for SAELens, whose TopK sets negative values to zero."""
+    config = json.loads((folder / EXPORTED_CARD).read_text())
+    with safe_open(folder / EXPORTED, "pt") as file:
+        encoder, decoder, b, offset = (file.get_tensor(name) for name in ("W_enc", "W_dec", "b_enc", "b_dec"))
+    W = encoder.T.contiguous()
+    tied = config.get("architecture") == "topk" and torch.allclose(normalize(W, dim=1), decoder, atol=1e-5)
+    if not tied or config.get("apply_b_dec_to_input"):
+        raise UserError(f"{folder}: not a tied TopK SAE as stage export writes them")
+    return Ensemble(W[None], b[None], [config["k"]], "topk_relu", offset)
 
 
 def read_dictionary(weights: Path, sae: int) -> torch.Tensor:
-    """W (h, d) of one SAE alone."""
+    """W (h, d) of one SAE, without reading the others."""
     with _opened(weights) as file:
-        return file.get_slice("W")[sae]
+        W: torch.Tensor = file.get_slice("W")[sae]
+    return W
 
 
 def _opened(weights: Path) -> safe_open:
-    weights.stat()  # Raises what names a missing file, as safetensors' own error does not.
+    weights.stat()  # Raises an error that names a missing file; safetensors' error does not.
     return safe_open(weights, "pt")
 
 
 def check_size(vectors: Vectors, saes: Ensemble, weights: Path) -> None:
-    """Raise `UserError` where `saes`, which were read from `weights`, are for vectors of another size."""
+    """Raise `UserError` if `saes`, read from `weights`, were trained on vectors of another size."""
     size = saes.W.shape[2]
     if vectors.size != size:
         raise UserError(f"{vectors.path}: vectors of size {vectors.size}, but {weights} was trained on {size}")

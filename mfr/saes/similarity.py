@@ -1,6 +1,6 @@
-"""Which features of two dictionaries belong together.
+"""Similarity of two dictionaries, and which of their features belong together.
 
-A dictionary is a matrix with a feature a row: A (h, d) and B (m, d); the similarity of two features is their cosine.
+A dictionary has one row per feature: A (h, d) and B (m, d). The similarity of two features is their cosine.
 """
 
 from typing import Literal
@@ -13,21 +13,24 @@ Matching = Literal["hungarian", "max", "max_symmetric", "mutual"]
 
 
 def cosines(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
-    """All cosines (h, m) between the features of A and B."""
+    """Cosines (h, m) of every feature of A with every feature of B."""
     return normalize(A, dim=1) @ normalize(B, dim=1).T
 
 
 def hungarian(similarity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows and columns (both of the smaller side's length) of the one-to-one pairs of the largest total similarity."""
+    """Rows and columns of the one-to-one pairs with the largest total similarity.
+
+    Both have min(h, m) elements, for a similarity of shape (h, m).
+    """
     rows, columns = linear_sum_assignment(similarity.cpu().numpy(), maximize=True)
     return torch.from_numpy(rows).to(similarity.device), torch.from_numpy(columns).to(similarity.device)
 
 
 def matched(similarity: torch.Tensor, matching: Matching) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows and columns that belong together in a square matrix of similarities.
+    """Rows and columns of matched features, in a square matrix of similarities (h, h).
 
-    `max` takes each row's most similar column (paper, section 3.3), `max_symmetric` each column's row as well, `mutual` the
-    pairs that are each other's most similar, and `hungarian` one-to-one pairs.
+    `hungarian` pairs features one to one. `max` takes each row's most similar column (paper, section 3.3), and `max_symmetric`
+    also each column's most similar row. `mutual` takes only pairs that are each other's most similar.
     """
     if matching == "hungarian":
         return hungarian(similarity)
@@ -42,16 +45,16 @@ def matched(similarity: torch.Tensor, matching: Matching) -> tuple[torch.Tensor,
 
 
 def mmcs_max(A: torch.Tensor, B: torch.Tensor) -> float:
-    """MMCS as the paper's formula has it: the mean over A's features of the largest cosine with a feature of B."""
+    """MMCS by the paper's formula: mean over A's features of the largest cosine with B's."""
     return cosines(A, B).amax(dim=1).mean().item()
 
 
 def mcc_hungarian(A: torch.Tensor, B: torch.Tensor) -> float:
-    """Mean cosine of the one-to-one pairs of features of A and B."""
+    """Mean cosine of A's and B's features after one-to-one matching."""
     similarity = cosines(A, B)
     return similarity[hungarian(similarity)].mean().item()
 
 
 def recovered(A: torch.Tensor, features: torch.Tensor, above: float) -> float:
-    """The share of `features` (G, d) with a cosine above a bound to one of A's."""
+    """Share of true `features` (G, d) that have a cosine above `above` with a feature of A."""
     return (cosines(features, A).amax(dim=1) > above).float().mean().item()

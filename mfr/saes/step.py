@@ -6,7 +6,7 @@ With g = ∂loss/∂x̂ = 2 (x̂ − x) / (B d) and p = ⟨g, W_l⟩ (B, k), the
     ∂loss/∂W = Σ_{active} a g + (∂loss/∂v) x − (p a / ‖W‖²) W
     ∂loss/∂b = Σ_{active} ∂loss/∂v
 
-in the notation of `mfr.saes.ensemble` (paper, section 2.1). Only the k active latents of a row take part: each sum is over
+in the notation of `mfr.saes.ensemble` (paper, section 2.1). Only the k active latents of a row take part. Each sum is over
 (latent, row) pairs, sorted by latent.
 """
 
@@ -21,9 +21,9 @@ from mfr.saes.ensemble import Activation, Precision, preactivations, top
 
 @dataclass
 class Member:
-    """One SAE of an ensemble in training: W (h, d) and b (h) with their gradients, and how it computes.
+    """One SAE of an ensemble in training: weights, gradients and settings.
 
-    The tensors are views of the whole ensemble's.
+    W and d_W are (h, d), b and d_b (h): views of the ensemble's tensors.
     """
 
     W: torch.Tensor
@@ -37,9 +37,10 @@ class Member:
 
 @dataclass
 class Step:
-    """One SAE's loss on a batch, in how many of its rows each latent (h) was selected, and g = ∂loss/∂x̂ (B, d).
+    """Result of one SAE's step on a batch: loss, counts (h) and g = ∂loss/∂x̂ (B, d).
 
-    `topk_relu` may set a selected latent to zero: it counts here, but not in `mfr.evaluation.metrics`.
+    `counts` is the number of rows in which each latent was selected. A selected latent that `topk_relu` sets to zero counts
+    here, but not in `mfr.evaluation.metrics`.
     """
 
     loss: torch.Tensor
@@ -48,10 +49,10 @@ class Step:
 
 
 def loss_and_gradients(member: Member, x: torch.Tensor, target: torch.Tensor | None = None) -> Step:
-    """Mean squared error per element of one SAE on x (B, d); its gradient overwrites d_W and d_b.
+    """Compute one SAE's loss on x (B, d) and overwrite d_W and d_b with its gradient.
 
-    If x is noisy, `target` (B, d) stands for x in the loss: the error is x̂ − target. This runs on any device without waiting
-    for it; `mfr.saes.step_cpu` does the same faster on a CPU.
+    The loss is the mean squared error per element. If x is noisy, `target` (B, d) is the clean x, and the error is x̂ − target.
+    Works on any device without synchronising; `mfr.saes.step_cpu` is faster on a CPU.
     """
     W, k = member.W, member.k
     norm = W.norm(dim=1)

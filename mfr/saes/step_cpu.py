@@ -1,7 +1,7 @@
-"""The step for a CPU, by compiled loops: what `mfr.saes.step.loss_and_gradients` does, in fewer passes.
+"""The training step on a CPU, in compiled loops with fewer passes than `mfr.saes.step`.
 
-The forward half goes by rows (select, decode, products with the active features), the sums of the gradient by latents.
-Each sum is the work of one thread, in a fixed order: the number of threads changes no result.
+The forward half runs by rows: select, decode, and take the products ⟨g, W_l⟩. The gradient's sums run by latents.
+One thread computes each sum in a fixed order, so the number of threads changes no result.
 """
 
 import numpy as np
@@ -12,14 +12,15 @@ from mfr.compute.threads import arrays, even_bounds, side_by_side
 from mfr.saes.ensemble import preactivations
 from mfr.saes.step import Member, Step
 
+# Rows encoded at once: bounds the memory of pre-activations.
 ENCODED_ROWS = 2560
-# Blocks of rows of x and g stay in a core's cache, if a latent has that many pairs in each.
+# The backward loop reads x and g in blocks that fit a core's cache, if a latent has on average BLOCK_PAIRS pairs per block.
 BLOCK_BYTES = 1 << 19
 BLOCK_PAIRS = 16
 
 
 def loss_and_gradients(member: Member, x: torch.Tensor, target: torch.Tensor | None = None) -> Step:
-    """`mfr.saes.step.loss_and_gradients` for tensors on the CPU."""
+    """CPU version of `mfr.saes.step.loss_and_gradients`."""
     W, b, k = member.W, member.b, member.k
     rows, hidden = len(x), len(W)
     norm, g = W.norm(dim=1), torch.empty_like(x)

@@ -1,7 +1,7 @@
-"""What stages ask of a source of vectors, and where the answers are.
+"""The interface between stages and sources of vectors.
 
-The source NAME is the object `SOURCE` of the module `mfr.sources.NAME.source`. Its parameters are in `mfr.config.NAME`, and what
-only it reports in `mfr.comparison.NAME`, if it reports anything.
+The source NAME is the object `SOURCE` of the module `mfr.sources.NAME.source`. Its parameters are in `mfr.config.NAME`. Results
+that only this source reports, if any, are in `mfr.comparison.NAME`.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,23 +14,23 @@ import numpy as np
 
 from mfr.config.source import SourceSection
 
-# From the number of the first row, and how many rows, to active features and coefficients (rows, a).
+# Maps the number of the first row and the number of rows to active features and coefficients, each (rows, a).
 Draw = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
 
 
 class Facts(Protocol):
-    """What a file of vectors says beside its vectors; see `mfr.vectors.reader.Vectors`."""
+    """What a file of vectors stores besides the vectors; see `mfr.vectors.reader.Vectors`."""
 
     def fact(self, name: str) -> str:
         """A fact needed to make the file again."""
 
     def attached(self, name: str) -> np.ndarray:
-        """A whole column, or an array beside the rows."""
+        """A whole column, or another array stored in the file."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where vectors come from, as far as a language model's file says it."""
+    """The language model and hook point that vectors come from; None if unknown."""
 
     model_name: str | None = None
     model_revision: str | None = None
@@ -41,7 +41,7 @@ class Origin:
 
 
 class Source:
-    """A source of which nothing special is to be said; others override what is theirs."""
+    """Default answers of a source; each source overrides those that differ."""
 
     splits: Sequence[str] = ("train", "heldout")
     prepared: Sequence[Path] = ()  # outputs of its stages other than vectors
@@ -49,22 +49,28 @@ class Source:
     read_by_compare: Sequence[Path] = ()  # those that compare reads
     measured_by: str | None = None  # a module whose `measures` adds to an evaluation; see `mfr.evaluation.own`
     explained_by: str | None = None  # a module whose `contexts` explains rows and features; see `mfr.description.contexts`
-    exported: bool = False  # whether each ensemble is written for SAELens too
+    exported: bool = False  # whether each ensemble is also exported for SAELens
 
     def measured(self, method: str, seed: str | int) -> list[Path]:
-        """What its own stages measure of each ensemble."""
+        """Files with measurements of one ensemble that only this source's stages make."""
         return []
 
     def outside(self, section: SourceSection) -> dict[str, tuple[str, Path]]:
-        """Parameters that may name a user's folder: the folder's name, and the output that must be apart from it."""
+        """Parameters that may name a user's folder.
+
+        Maps each parameter to that folder and to the output that must not contain it.
+        """
         return {}
 
     def draw(self, parameters: str, seed: int) -> Draw:
-        """What draws training vectors as they are used, from `parameters` that its file holds."""
+        """A function that draws training vectors on demand.
+
+        `parameters` is the JSON stored in the file of vectors; `seed` is the SAEs' seed.
+        """
         raise NotImplementedError
 
     def origin(self, heldout: Facts) -> Origin:
-        """Where the vectors come from."""
+        """The origin of the vectors in a held-out file."""
         return Origin()
 
 

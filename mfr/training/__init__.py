@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""The training loop with its inputs, learning curves and checkpoints, for the stage train."""

@@ -1,4 +1,7 @@
-"""Save a training run and resume it exactly: safetensors, with the rest as JSON in its metadata."""
+"""Save a training run and resume it exactly.
+
+A checkpoint is a safetensors file whose metadata has the run's key and its `Progress` as JSON.
+"""
 
 import json
 from pathlib import Path
@@ -16,7 +19,7 @@ from mfr.training.curves import CurveRow, Progress
 
 
 def save(path: Path, key: str, tensors: dict[str, torch.Tensor], progress: Progress) -> None:
-    """Write a checkpoint of the run `key`; the file at `path` is replaced at once or not at all."""
+    """Write a checkpoint of the run `key`, replacing `path` in one step or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rest = {**vars(progress), "curves": [vars(row) for row in progress.curves]}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -26,7 +29,7 @@ def save(path: Path, key: str, tensors: dict[str, torch.Tensor], progress: Progr
 def load(path: Path, key: str) -> tuple[dict[str, torch.Tensor], Progress]:
     """Tensors and progress of the run `key`.
 
-    Raises `UserError` for a file that is cut short or belongs to a run with other parameters or inputs.
+    Raises `UserError` if the file is damaged, or is of a run with other parameters, inputs or code.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -35,25 +38,25 @@ def load(path: Path, key: str) -> tuple[dict[str, torch.Tensor], Progress]:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: not a whole checkpoint ({error})") from None
     if metadata.get("key") != key:
-        raise UserError(f"{path}: a checkpoint of other parameters or inputs")
+        raise UserError(f"{path}: a checkpoint of other parameters, inputs or code")
     rest = json.loads(metadata["progress"])
     return tensors, Progress(**{**rest, "curves": [CurveRow(**row) for row in rest["curves"]]})
 
 
 def of_penalty(penalty: Penalty) -> dict[str, torch.Tensor]:
-    """A penalty's state as tensors to save; `restore_penalty` puts it back."""
+    """State of a penalty as named tensors; `restore_penalty` is the inverse."""
     tensors = {"penalty": penalty.value, "alpha": torch.tensor(penalty.alpha, dtype=torch.float64)}
     for pair, match in enumerate(penalty.matches):
         own = {"rows": match.rows, "columns": match.columns, "stale": torch.tensor(match.stale, dtype=torch.float64)}
         if match.assignment is not None:
             own |= vars(match.assignment) | {"gap": torch.tensor(match.gap, dtype=torch.float64)}
-            del own["partners"]  # the columns
+            del own["partners"]  # the same as columns
         tensors |= {f"matches.{pair}.{name}": tensor for name, tensor in own.items()}
     return tensors
 
 
 def restore_penalty(penalty: Penalty, tensors: dict[str, torch.Tensor]) -> None:
-    """Put a penalty's state back from a checkpoint's tensors."""
+    """Restore a penalty's state from a checkpoint's tensors."""
     penalty.value, penalty.alpha = tensors["penalty"], tensors["alpha"].item()
     matches: list[Match] = []
     while own := _below(f"matches.{len(matches)}.", tensors):

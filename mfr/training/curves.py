@@ -1,4 +1,4 @@
-"""Learning curves: what is written down every so many steps of training, and the watch over losses in between."""
+"""Learning curves, and the check of all losses for explosion, NaN and infinity."""
 
 import sys
 from dataclasses import dataclass, field
@@ -12,18 +12,19 @@ from mfr.config.training import Train
 from mfr.runtime.errors import UserError
 from mfr.saes.similarity import mcc_hungarian, mmcs_max, recovered
 
-# The first steps, in which an SAE may be reinitialised (paper, figure 6), have more rows.
+# The first steps, in which SAEs may be reinitialised (paper, figure 6), are logged more often.
 EARLY_STEPS, EARLY_EVERY = 100, 5
-EXPLODED = 1000
+EXPLODED = 1000  # times the first loss
 DEAD_STEPS = 50
 
 
 @dataclass
 class Likeness:
-    """How similar an SAE's features are, one to one, to the other SAEs', and to the true ones; None where there are none.
+    """Similarity of an SAE's features to the other SAEs' features and to the true ones.
 
-    truth_mmcs is the mean of the largest cosines, truth_mcc that of one-to-one pairs, recovered_90 and recovered_95 the
-    share of true features with a cosine above that.
+    across and truth_mcc are mean cosines after one-to-one matching; across is also a mean over the other SAEs. truth_mmcs is
+    the mean of the largest cosines. recovered_90 and recovered_95 are the shares of true features with a cosine above 0.90 and
+    0.95. Values are None if there are no other SAEs or no true features.
     """
 
     across: float | None = None
@@ -37,10 +38,10 @@ class Likeness:
 class CurveRow:
     """One SAE at one step of training.
 
-    mse and both kinds of unevenness are those of the step's batch, stale and gap those of the last matching
-    (`mfr.mutual.matches.Match`); dead is the share of latents that for 50 steps were not selected, nor transplanted or started anew.
-    The rest is its `Likeness`, in rows that have one. Where inputs are scaled, mse is that of the vectors as they are, and
-    alpha weighs the penalty against that of the scaled ones.
+    mse, unevenness and unevenness_cubed are of the step's batch. stale and gap are of the last matching; see
+    `mfr.mutual.penalty.PenaltyCurve`. dead is the share of latents that were not selected, transplanted or reinitialised for 50
+    steps. The last five fields are the SAE's `Likeness`, or None in rows without one. If inputs are scaled, mse is in the units
+    of the raw vectors, but alpha weighs the penalty against the error of scaled ones.
     """
 
     step: int
@@ -64,9 +65,10 @@ class CurveRow:
 
 @dataclass
 class Progress:
-    """Where a run stands besides its tensors: steps done, restarts of each SAE, curves.
+    """State of a run besides its tensors: steps done, each SAE's restarts, and learning curves.
 
-    first_losses are those of the first step, exploded lists the SAEs whose loss has grown far beyond.
+    first_losses has each SAE's loss at the first step. exploded lists the SAEs whose loss has exploded, so that
+    each is warned of once.
     """
 
     step: int = 0
@@ -77,26 +79,29 @@ class Progress:
 
 
 def is_logged(step: int, settings: Train) -> bool:
-    """Whether the curves have rows of this step."""
+    """Whether the learning curves have rows for this step."""
     early = step <= EARLY_STEPS and step % EARLY_EVERY == 0
     return early or step % settings.log_every == 0 or step == settings.steps
 
 
 def is_measured(step: int, settings: Train) -> bool:
-    """Whether the rows of this step have a `Likeness`."""
+    """Whether the rows for this step have a `Likeness`."""
     every = settings.log_every * (settings.measure_every or 0)
     return every > 0 and (step % every == 0 or step == settings.steps)
 
 
 class Watch:
-    """The losses (n) of every step since the last row of the curves."""
+    """Losses (n) of the steps since the last rows of the learning curves."""
 
     def __init__(self, k: list[int]) -> None:
         self.k = k
         self.losses: list[torch.Tensor] = []
 
     def check(self, progress: Progress, *unseen: torch.Tensor) -> None:
-        """Warn of losses that explode, and stop at one that is NaN or infinite, of the steps seen, and of `unseen` ones."""
+        """Warn of losses that explode, and raise `UserError` at the first that is NaN or infinite.
+
+        `unseen` are the losses (n) of further steps, which are not recorded yet.
+        """
         since = torch.stack([*self.losses, *unseen]).cpu()
         first_step = progress.step + 1 + len(unseen) - len(since)
         if not progress.first_losses:
@@ -107,10 +112,10 @@ class Watch:
                 progress.exploded.append(i)
                 row = int((growth[:, i] > EXPLODED).nonzero()[0])
                 place = self._place(first_step + row, since[row, i].item(), i)
-                print(f"warning: the loss explodes: {place}, over {EXPLODED} times its first", file=sys.stderr)
+                print(f"warning: training explodes: {place}, over {EXPLODED} times its first", file=sys.stderr)
         if not torch.isfinite(since).all():
             row, i = torch.nonzero(~torch.isfinite(since))[0].tolist()
-            advice = "a smaller learning rate or α may help, if the vectors are sound"
+            advice = "if the vectors are sound, try a smaller learning_rate or alpha"
             raise UserError(f"training stopped: {self._place(first_step + row, since[row, i].item(), i)}; {advice}")
 
     def _place(self, step: int, loss: float, i: int) -> str:
@@ -118,7 +123,7 @@ class Watch:
 
 
 def likeness(W: torch.Tensor, features: torch.Tensor | None) -> list[Likeness]:
-    """Of every SAE in W (n, h, d), with the true features (G, d) where they are known."""
+    """Likeness of each SAE in W (n, h, d), to true features (G, d) if they are known."""
     pairs = list(combinations(range(len(W)), 2))
     across = each(lambda pair: mcc_hungarian(W[pair[0]], W[pair[1]]), pairs)
     found = [Likeness() for _ in W]

@@ -1,6 +1,6 @@
-"""Vectors as a trainer may see them, centred and of unit mean square; and what it learned, for the vectors as they are.
+"""Prepare training inputs: scaling, which is folded back into trained SAEs, and white noise.
 
-With x' = (x − μ) / s, SAEs on x' are SAEs on x: TopK keeps the same latents of pre-activations times s > 0, so
+With x' = (x − μ) / s, SAEs on x' are SAEs on x: TopK keeps the same latents if pre-activations are multiplied by s > 0, so
 
     s (x' Wᵀ + b) = x Wᵀ + (s b − W μ)
     s x̂' + μ      = z Ŵ + μ                  with z = s z'
@@ -26,34 +26,34 @@ DRAWN_BATCHES = 100
 
 @dataclass(frozen=True)
 class Scaling:
-    """x' = (x − mean) / scale: mean (d) on the CPU."""
+    """x' = (x − mean) / scale, with mean (d) on the CPU."""
 
     mean: torch.Tensor
     scale: float
 
     def apply_(self, x: torch.Tensor) -> torch.Tensor:
-        """x' in place of x (B, d)."""
+        """Scale x (B, d) in place, and return it."""
         return x.sub_(self.mean).div_(self.scale)
 
     def folded(self, saes: Ensemble) -> Ensemble:
-        """SAEs on x that do what `saes` do on x'."""
+        """The SAEs that do to x what `saes` do to x'."""
         mean = self.mean.to(saes.W)
         return Ensemble(saes.W, self.scale * saes.b - saes.W @ mean, saes.k, saes.activation, mean)
 
 
 def raw(size: int) -> Scaling:
-    """The scaling that leaves vectors of this size as they are."""
+    """The scaling that leaves vectors of this size unchanged."""
     return Scaling(torch.zeros(size), 1.0)
 
 
 def measured(vectors: Vectors, seed: int) -> Scaling:
-    """The scaling with which all rows of `vectors` have mean zero and elements of unit mean square.
+    """The scaling that gives `vectors` mean zero and elements of unit mean square.
 
-    Of rows that are drawn as they are used, the first 100,000 that `seed` draws stand for all. Raises `UserError` where the
-    rows do not vary.
+    Measures all rows, or the first 100,000 that `seed` draws if rows are drawn as they are used. Raises `UserError` if the rows
+    do not vary.
     """
     rows, total, squares = 0, np.zeros(vectors.size), 0.0
-    # Sums of numpy's, unlike torch's, are the same whatever the number of threads.
+    # numpy's sums, unlike torch's, do not depend on the number of threads.
     for x in _rows(vectors, seed):
         rows += len(x)
         total += x.sum(axis=0, dtype=np.float64)
@@ -61,7 +61,7 @@ def measured(vectors: Vectors, seed: int) -> Scaling:
     mean, square = total / rows, squares / (rows * vectors.size)
     variance = square - float(np.square(mean).mean())
     if variance <= 1e-12 * square:
-        raise UserError(f"{vectors.path}: its {rows} rows do not vary: train.inputs = scaled needs different vectors")
+        raise UserError(f"{vectors.path}: its {rows} rows do not vary; train.inputs = scaled needs different vectors")
     return Scaling(torch.from_numpy(mean.astype(np.float32)), variance**0.5)
 
 
@@ -71,9 +71,10 @@ def _rows(vectors: Vectors, seed: int) -> Iterator[np.ndarray]:
 
 
 def with_white_noise(x: torch.Tensor, snr_db: float | None, seed: int, step: int) -> torch.Tensor:
-    """x (B, d) plus Gaussian noise at this signal-to-noise ratio in each row; x itself where that is None.
+    """x (B, d) plus Gaussian noise at a signal-to-noise ratio of `snr_db` dB in each row.
 
-    The noise depends on seed and step alone, so that a run that goes on sees what it would have seen, and all methods the same.
+    `None` returns x itself. The noise depends only on seed and step: a resumed run and all methods of one seed see the same
+    noise.
     """
     if snr_db is None:
         return x

@@ -1,4 +1,4 @@
-"""The training loop: an ensemble of SAEs on shared batches, with what a method adds to it."""
+"""The training loop: an ensemble of SAEs on shared batches, with what its method adds."""
 
 import sys
 import time
@@ -31,7 +31,7 @@ BATCHES_AHEAD = 4
 
 @dataclass
 class Saving:
-    """Where a run's checkpoint is, what identifies the run, and the seconds and steps between two checkpoints."""
+    """Path and key of a run's checkpoint, and the seconds and steps between two checkpoints."""
 
     path: Path
     key: str
@@ -40,10 +40,10 @@ class Saving:
 
 
 class Trainer:
-    """One ensemble in training, by AdamW: each SAE lowers its mean squared error plus α times the common penalty.
+    """Training of one ensemble by AdamW, on each SAE's squared error plus α times the penalty.
 
-    All methods of one seed start from the same weights and see the same batches, so that their comparison is paired. If
-    inputs are scaled, everything here is about scaled vectors, except the ensemble that `run` returns and the curves' errors.
+    All methods of one seed start from the same weights and see the same batches, so that their comparison is paired. If inputs
+    are scaled, everything here is about scaled vectors, except the ensemble that `run` returns and the errors in the curves.
     """
 
     def __init__(self, vectors: Vectors, settings: Train, method: Method, seed: int, device: torch.device) -> None:
@@ -54,7 +54,7 @@ class Trainer:
         self.d_W, self.d_b = torch.zeros_like(self.saes.W), torch.zeros_like(self.saes.b)
         views = zip(self.saes.W, self.saes.b, self.d_W, self.d_b, settings.k, strict=True)
         self.members = [Member(*view, settings.activation, settings.precision) for view in views]
-        # Each SAE has parameters of its own, so that one that is reinitialised resets only its own optimizer state.
+        # Each SAE has its own parameters, so that a restart resets only its own optimizer state.
         for member in self.members:
             member.W.grad, member.b.grad = member.d_W, member.d_b
         self.optimizer = torch.optim.AdamW(
@@ -72,9 +72,10 @@ class Trainer:
         self.saved_step = 0
 
     def run(self, saving: Saving, log_s: float | None = None) -> Ensemble:
-        """The ensemble trained to the last step, from its checkpoint if there is one; the curves are in `progress.curves`.
+        """Train to the last step, resuming from the checkpoint if there is one; return the ensemble.
 
-        Raises `UserError` if a loss is NaN or infinite, and `Interrupted`, with all work saved, after SIGTERM or SIGINT.
+        The learning curves are in `progress.curves`. Raises `UserError` if a loss is NaN or infinite. After SIGTERM or SIGINT,
+        saves all work and raises `Interrupted`.
         """
         with Interruption(), Ticker(log_s) as report:
             try:
@@ -101,7 +102,10 @@ class Trainer:
                     self.save(saving)
 
     def batches(self, first: int) -> Generator[torch.Tensor]:
-        """The batches from step `first` on, read ahead if a file or a GPU makes one wait; else all cores are at work."""
+        """Training batches (B, d) from step `first` on.
+
+        A thread prepares batches ahead if they come from a file or go to a GPU. Otherwise all cores are already at work.
+        """
         batches = self.vectors.batches(self.settings.batch, self.seed, first)
         if self.settings.inputs == "scaled":
             batches = (self.scaling.apply_(x) for x in batches)
@@ -110,7 +114,7 @@ class Trainer:
         return batches if self.vectors.drawn else prefetched(batches, BATCHES_AHEAD)
 
     def step(self, x: torch.Tensor) -> None:
-        """One step on the batch x (B, d)."""
+        """Take one training step on the batch x (B, d)."""
         seen = with_white_noise(x, self.settings.noise_db, self.seed, self.progress.step)
         steps = [self.loss_and_gradients(member, seen, x) for member in self.members]
         losses, counts = torch.stack([own.loss for own in steps]), torch.stack([own.counts for own in steps])
@@ -131,7 +135,7 @@ class Trainer:
 
     def _find_partners(self, losses: torch.Tensor) -> None:
         if self.penalty and self.penalty.is_due(self.progress.step):
-            # A bad loss is named before its weights fail to match.
+            # Reports a NaN or infinite loss before matching fails on its weights.
             self.watch.check(self.progress, losses)
             self.penalty.find_partners()
 
@@ -193,7 +197,7 @@ class Trainer:
         return f"step {done}/{steps}  {rate:.1f} steps/s  {(steps - done) / rate:.0f} s left  mse {' '.join(logged)}"
 
     def save(self, saving: Saving) -> None:
-        """Write a checkpoint of this step, unless it is already there."""
+        """Write a checkpoint of the current step, unless it is already written."""
         if self.saved_step != self.progress.step:
             checkpoint.save(saving.path, saving.key, self._tensors(), self.progress)
             self.saved_step = self.progress.step
@@ -218,7 +222,7 @@ class Trainer:
         try:
             tensors, self.progress = checkpoint.load(saving.path, saving.key)
         except UserError as error:
-            print(f"starting from step 0: {error}", file=sys.stderr)
+            print(f"{error}; starting from step 0", file=sys.stderr)
             return
         print(f"resuming at step {self.progress.step}", file=sys.stderr)
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}

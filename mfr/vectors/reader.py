@@ -1,12 +1,13 @@
 """Read vectors from an HDF5 file, in order or in shuffled batches.
 
-A file holds either dense rows, `/vectors (N, d)`, or sparse codes of known features: `/features (G, d)`,
-`/active (N, a)` and `/coefficients (N, a)`, where row n is Σ_j coefficients[n, j] · features[active[n, j]].
-Further datasets of N rows tell where each row comes from. The attributes `rows_sha256`, of all of these, and `complete` are set
-last. A file with the attribute `drawn` has no rows: it holds the parameters by which its source draws codes.
+A file contains either dense rows, `/vectors (N, d)`, or sparse codes of known features: `/features (G, d)`, `/active (N, a)`
+and `/coefficients (N, a)`. Row n is then Σ_j coefficients[n, j] · features[active[n, j]]. Other datasets of N rows describe the
+origin of each row. The attributes `rows_sha256`, a hash of all datasets of N rows, and `complete` are written last. A file with
+the attribute `drawn` has no rows: the attribute contains the parameters with which its source draws codes.
 """
 
 import json
+import re
 from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
@@ -28,33 +29,35 @@ BATCHES_A_POOL = 8
 
 
 class Vectors:
-    """Rows of a file, read as float32; a context manager.
+    """Context manager that reads the rows of a file as float32.
 
-    Raises `UserError` for a file that is missing, cut short, unfinished or without rows.
+    Raises `UserError` for a file that is missing, damaged, incomplete or without rows.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.path = path = Path(path)
         try:
             self.file = h5py.File(path)
         except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
+            raise UserError(f"{path}: no such file; run the stage that makes it first") from None
         except OSError as error:
-            raise UserError(f"{path}: not a whole HDF5 file ({error}): delete it and run its stage again") from None
+            raise UserError(
+                f"{path}: cannot be read as HDF5 ({_reason(error)}); if no process is writing it, run its stage again"
+            ) from None
         if not self.file.attrs.get("complete", False):
-            raise UserError(f"{path}: unfinished (attribute complete is not set): delete it and run its stage again")
+            raise UserError(f"{path}: incomplete (attribute `complete` is not set); run its stage again")
         self.features = torch.from_numpy(self.attached("features")) if "features" in self.file else None
         rows = self.file["vectors" if self.features is None else "active"]
         self.rows, self.size = len(rows), rows.shape[1] if self.features is None else self.features.shape[1]
         self.drawn = "drawn" in self.file.attrs
         if self.rows == 0 and not self.drawn:
-            raise UserError(f"{path}: holds no vectors")
+            raise UserError(f"{path}: has no vectors; see the log of the stage that made it")
         self.source = self.fact("source")
 
     def read(self, start: int, stop: int) -> torch.Tensor:
-        """Rows `start` to `stop` (excluded), (stop − start, d) float32.
+        """Rows `start` to `stop` (exclusive), (stop − start, d) float32.
 
-        Raises `UserError` naming the first row that holds NaN or infinity.
+        Raises `UserError` that names the first row with NaN or infinity.
         """
         return torch.from_numpy(self._read(start, stop))
 
@@ -66,26 +69,29 @@ class Vectors:
         if not np.isfinite(rows.sum()):
             bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
             if len(bad):
-                raise UserError(f"{self.path}: row {start + int(bad[0])} holds NaN or infinity: make the file again")
+                row = start + int(bad[0])
+                raise UserError(f"{self.path}: row {row} has NaN or infinity; check the input of its stage, then run it again")
         return rows
 
     @deferred()
     def identity(self) -> str:
-        """What tells these vectors from others: the file's size, all that is needed to make it again, and its rows' hash."""
+        """String that identifies these vectors: file size and attributes, with the rows' hash."""
         facts = {name: str(value) for name, value in sorted(self.file.attrs.items())}
         return json.dumps([self.path.stat().st_size, facts])
 
     def fact(self, name: str) -> str:
-        """A fact that `VectorWriter.describe` stored."""
+        """Attribute that `VectorWriter.describe` stored."""
         return str(self.file.attrs[name])
 
     def column(self, name: str, rows: slice | np.ndarray) -> np.ndarray:
-        """A column's values at some rows, whose numbers rise."""
-        return self.file[name][rows]
+        """Values of a column at `rows`, a slice or increasing row numbers."""
+        values: np.ndarray = self.file[name][rows]
+        return values
 
     def attached(self, name: str) -> np.ndarray:
-        """An array that `VectorWriter.attach` stored."""
-        return self.file[name][:]
+        """Array that `VectorWriter.attach` stored."""
+        values: np.ndarray = self.file[name][:]
+        return values
 
     def sequential(self, batch: int) -> Iterator[torch.Tensor]:
         """All rows in order, `batch` at a time; the last batch may be smaller."""
@@ -93,23 +99,26 @@ class Vectors:
             yield self.read(start, min(start + batch, self.rows))
 
     def batches(self, batch: int, seed: int, first: int = 0) -> Generator[torch.Tensor]:
-        """Endless batches (batch, d) for training, from batch number `first` on; they depend on `seed` and number alone.
+        """Endless training batches (batch, d), from batch number `first`.
 
-        The rows of the file in shuffled order, each once an epoch; or rows that are drawn as they are used.
+        A batch depends only on `seed` and its number. The file's rows come in shuffled order, each once per epoch. If the file
+        is `drawn`, rows are drawn as they are used.
         """
         rows = self._drawn(batch, seed, first * batch) if self.drawn else self._shuffled(batch, seed, first * batch)
         yield from map(torch.from_numpy, rows)
 
     def _drawn(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
+        """Batches drawn by the source, from row number `first`."""
         assert self.features is not None
         draw = source(self.source).draw(self.fact("drawn"), seed)
         for row in count(first, batch):
             yield combine(self.features.numpy(), *draw(row, batch))
 
     def _shuffled(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
-        """Blocks of batch/8 neighbouring rows are drawn at random into a pool of 8 batches, which is permuted.
+        """Batches of the file's rows, from row number `first`.
 
-        Rows read one by one at random cost 10 to 50 times more.
+        Random blocks of batch/8 neighbouring rows fill a pool of 8 batches, which is permuted. Reading single rows at random
+        would take 10 to 50 times longer.
         """
         begun, filled = aligned(batch, self.size), 0
         for pool, order in self._pools(batch, seed, first):
@@ -122,7 +131,7 @@ class Vectors:
                     begun, filled = aligned(batch, self.size), 0
 
     def _pools(self, batch: int, seed: int, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Neighbouring rows of blocks drawn at random, and the order in which they are used, from row number `first` on."""
+        """Rows of each pool, and the order in which they are used, from row number `first`."""
         block = max(1, batch // BLOCKS_A_BATCH)
         starts = np.arange(0, self.rows, block)
         skipped_epochs, skip = divmod(first, self.rows)
@@ -147,6 +156,13 @@ class Vectors:
         self.file.close()
 
 
+def _reason(error: OSError) -> str:
+    """First words of HDF5's reason, which it gives in parentheses, such as `truncated file`."""
+    inside = str(error).partition("(")[2] or str(error)
+    return re.split(r"[:,)\n]", inside)[0]
+
+
 def _groups(items: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Consecutive parts of `items`, `size` each; the last may be smaller."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

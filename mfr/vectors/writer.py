@@ -17,9 +17,9 @@ CHUNK_BYTES = 1 << 15
 
 
 class VectorWriter:
-    """Appends rows to a file at `path`; a context manager.
+    """Context manager that writes a new file at `path` and appends rows to it.
 
-    `columns` names the datasets and gives one row's shape and type, for example
+    `columns` gives the shape and type of one row of each dataset, such as
     `{"vectors": ((768,), "float16"), "token_ids": ((), "int32")}`.
     """
 
@@ -39,18 +39,18 @@ class VectorWriter:
 
     @deferred()
     def append(self, **rows: np.ndarray) -> None:
-        """Add rows, an equal number to every column.
+        """Add the same number of rows to every column.
 
-        Raises `UserError` where a finite value overflows the column's type, `OSError` where the disk is full, and
-        `ValueError` for a column too few.
+        Raises `UserError` if a finite value overflows a float16 column, `OSError` if the disk is full, and `ValueError` if a
+        column is missing, unknown or of another length.
         """
         if set(rows) != set(self.columns) or len({len(values) for values in rows.values()}) != 1:
-            raise ValueError(f"every column of {self.columns} needs equally many rows")
+            raise ValueError(f"each column of {self.columns} needs the same number of rows")
         end = self.rows + len(next(iter(rows.values())))
         for name, values in rows.items():
             dataset = self.file[name]
             if dataset.dtype == np.float16 and _overflows(values):
-                raise UserError(f"{name}: a value overflows float16 after row {self.rows}: store these vectors as float32")
+                raise UserError(f"{name}: a value after row {self.rows} overflows float16; store these vectors as float32")
             stored = np.ascontiguousarray(values, dataset.dtype)
             dataset.resize(end, axis=0)
             dataset[self.rows : end] = stored
@@ -60,12 +60,12 @@ class VectorWriter:
 
     @deferred()
     def describe(self, name: str, value: str | float) -> None:
-        """Store a fact that is needed to make the file again, as an attribute."""
+        """Store a fact about the file, such as a parameter that made it, as an attribute."""
         self.file.attrs[name] = value
 
     @deferred()
     def attach(self, name: str, array: np.ndarray) -> None:
-        """Store an array that is no column, such as the true features."""
+        """Store an array that is not a column, such as the true features."""
         self.file[name] = array
 
     def __enter__(self) -> "VectorWriter":
@@ -84,20 +84,21 @@ class VectorWriter:
 
 
 def _overflows(values: np.ndarray) -> bool:
+    """Whether a finite value would be infinite in float16."""
     largest = np.finfo(np.float16).max
     return values.dtype != np.float16 and bool((np.abs(values[np.isfinite(values)]) > largest).any())
 
 
 class _Sink(io.FileIO):
-    """A file that keeps its first failed write for `check` and swallows the rest.
+    """File that keeps the error of its first failed write for `check`, and ignores the rest.
 
-    HDF5 cannot close a file on a full disk: it tries again when the process ends, and crashes it.
+    HDF5 cannot close a file on a full disk: it tries again as the process ends, and crashes.
     """
 
     failed: OSError | None = None
 
     def check(self) -> None:
-        """Raise the first failure."""
+        """Raise the first error, if any."""
         if self.failed is not None:
             raise OSError(self.failed.errno, self.failed.strerror, str(self.name))
 

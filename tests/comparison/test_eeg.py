@@ -76,4 +76,4 @@ def test_line_noise_that_no_window_could_hold_is_refused(capsys: pytest.CaptureF
     text = Path("params.yaml").read_text()
     Path("broken.yaml").write_text(text.replace("line_hz: 40.0", "line_hz: 50.0"))
     assert denoise.main(["--method", "baseline", "--seed", "0", "--params", "broken.yaml"]) == 1
-    assert "denoise.line_hz = 50.0 must lie below half of preprocess_eeg.rate_hz = 100.0" in capsys.readouterr().err
+    assert "denoise.line_hz = 50.0 must be below half of preprocess_eeg.rate_hz = 100.0" in capsys.readouterr().err

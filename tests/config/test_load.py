@@ -31,7 +31,7 @@ def test_a_source_without_a_section_is_absent() -> None:
     del raw["synthetic"], raw["language_model"]
     params = check(raw, "params.yaml")
     assert params.section(Eeg).train.hidden == 64
-    with pytest.raises(UserError, match=r"params\.yaml has no section synthetic: its sources are eeg"):
+    with pytest.raises(UserError, match=r"params\.yaml: no section synthetic; its sources are eeg"):
         params.source("synthetic")
 
 
@@ -87,7 +87,7 @@ def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
         ("synthetic.train.learning_rate", -1, "synthetic.train.learning_rate: Input should be greater than 0, but it is -1"),
         ("synthetic.generate_synthetic.decay", 1.5, "less than or equal to 1, but it is 1.5"),
         ("synthetic.generate_synthetic.reading", "one", "'one_group_k36', but it is 'one'"),
-        ("synthetic.generate_synthetic.groups", 30, "leave only 2 in one"),
+        ("synthetic.generate_synthetic.groups", 30, "leave only 2 per group"),
         ("synthetic.methods.mfr.penalty.alpha", "auto", "'balanced', 'initial_loss' or 'relative'"),
         ("synthetic.methods", {"mfr": {}}, "no `baseline`"),
         ("seeds", [0.0, 1], "valid integer"),
@@ -97,12 +97,12 @@ def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
         ("synthetic.generate_synthetic.decay", 1e-10, "greater than or equal to 0.001"),
         ("eeg.compare.versus", {"mfr": "base"}, "compare.versus has mfr: base, but the methods are baseline, "),
         ("eeg.compare.versus", {"mrf": "baseline"}, "compare.versus has mrf: baseline, but the methods are baseline, "),
-        ("eeg.methods", {"baseline": {}, "pca": {}}, "methods has pca, which the tables call what SAEs are compared with"),
+        ("eeg.methods", {"baseline": {}, "pca": {}}, "methods has pca, the name of a reference in the denoising tables"),
         ("synthetic.train.learning_rate", float("inf"), "learning_rate: Input should be a finite number, but it is inf"),
         ("eeg.train.noise_db", float("nan"), "eeg.train.noise_db: Input should be a finite number, but it is nan"),
         ("synthetic.methods.mfr.penalty.alpha", float("inf"), "Input should be a finite number"),
         ("synthetic.methods.reinit.reinitialise.check_every", 21, "check_every = 21 is more than check_steps = 20"),
-        ("language_model.prepare_model.trained_here", None, "must say how"),
+        ("language_model.prepare_model.trained_here", None, "needs the section trained_here"),
         ("language_model.prepare_model.revision", "main", "revision = main, but a model that is trained here has none"),
         ("language_model.prepare_model.trained_here.heads", 3, "width = 32 must be a multiple of heads = 3"),
         (
@@ -113,16 +113,16 @@ def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
         (
             "language_model.evaluate.sequences",
             34,
-            "evaluate.sequences = 34, but dump_activations.heldout_tokens = 1000 with context = 32 take 33: ask for fewer",
+            "evaluate.sequences = 34, but dump_activations.heldout_tokens = 1000 with context = 32 gives only 33; ",
         ),
-        ("eeg.preprocess_eeg.low_hz", 50, "low_hz = 50.0 must lie below high_hz = 45.0"),
-        ("eeg.preprocess_eeg.rate_hz", 80, "high_hz = 45.0 must lie below half of rate_hz = 80.0"),
-        ("eeg.preprocess_eeg.subject_pattern", "(S", "subject_pattern: no regular expression: missing )"),
-        ("eeg.preprocess_eeg.subject_pattern", r"S\d+", r"must have one group, such as (S\d+), for the subject: this has 0"),
-        ("eeg.preprocess_eeg.heldout_share", 0.9, "leave nothing for training: their sum must be below 1"),
+        ("eeg.preprocess_eeg.low_hz", 50, "low_hz = 50.0 must be below high_hz = 45.0"),
+        ("eeg.preprocess_eeg.rate_hz", 80, "high_hz = 45.0 must be below half of rate_hz = 80.0"),
+        ("eeg.preprocess_eeg.subject_pattern", "(S", "subject_pattern: not a regular expression: missing )"),
+        ("eeg.preprocess_eeg.subject_pattern", r"S\d+", r"one group, for the subject, such as (S\d+), but it has 0"),
+        ("eeg.preprocess_eeg.heldout_share", 0.9, "leave nothing for training; their sum must be below 1"),
         ("eeg.preprocess_eeg.notch_hz", [50, -1], "eeg.preprocess_eeg.notch_hz"),
         ("eeg.prepare_recordings.eegbci", {"runs": [15]}, "eeg.prepare_recordings.eegbci.runs"),
-        ("seeds", [1, 1], "holds one seed twice"),
+        ("seeds", [1, 1], "has a seed twice"),
         ("seeds", [], "seeds"),
     ],
 )
@@ -168,7 +168,7 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read as text"):
         load(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("seeds: [1\n")
-    with pytest.raises(UserError, match=r"params\.yaml: not YAML"):
+    with pytest.raises(UserError, match=r"params\.yaml: not valid YAML"):
         load(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text("")
     with pytest.raises(UserError, match=r"params\.yaml: "):

@@ -126,7 +126,12 @@ def read_by_saelens(bridge: "TransformerBridge", tmp_path_factory: pytest.TempPa
     cases["positive"] = Ensemble(cases["few"].W, cases["few"].b + 20, [3], "topk", cases["few"].offset)
     for name, saes in cases.items():
         write_sae(folder / name, saes, 0, ORIGIN)
-    command = [SAELENS, ROOT / "tests" / "saelens_reader.py", folder / "vectors.npy", *(folder / name for name in cases)]
+    command = [
+        SAELENS,
+        ROOT / "tests" / "support" / "saelens_reader.py",
+        folder / "vectors.npy",
+        *(folder / name for name in cases),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     found = {}

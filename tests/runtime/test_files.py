@@ -84,7 +84,7 @@ def test_a_second_writer_is_refused_at_once_and_the_first_goes_on() -> None:
     with writing(Path("out/a.csv")) as [part]:
         code = "from pathlib import Path\nfrom mfr.runtime.files import writing\nwith writing(Path('out/a.csv')) as _: pass"
         second = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
-        assert "out/a.csv is being written by another process" in second.stderr
+        assert "out/a.csv: another process is writing it" in second.stderr
         part.write_text("first")
     assert Path("out/a.csv").read_text() == "first"
 

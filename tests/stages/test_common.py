@@ -39,7 +39,7 @@ def test_a_user_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str
 
 def test_a_missing_input_is_one_line_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(lambda *_: Path("gone.csv").read_text(), arguments()) == 1
-    assert capsys.readouterr().err == "error: gone.csv: no such file: run the stage that makes it first\n"
+    assert capsys.readouterr().err == "error: gone.csv: no such file; run the stage that makes it first\n"
 
 
 def test_a_missing_file_that_the_error_does_not_name_keeps_its_traceback() -> None:
@@ -66,7 +66,7 @@ def test_an_interrupted_stage_leaves_earlier_outputs_and_says_so(capsys: pytest.
             os.kill(os.getpid(), signal.SIGINT)
 
     assert call(stage, arguments()) == 128 + signal.SIGINT
-    assert capsys.readouterr().err == "stopped by SIGINT: the outputs are as they were; run again\n"
+    assert capsys.readouterr().err == "stopped by SIGINT: outputs are unchanged; run the stage again\n"
     assert output.read_text() == "earlier"
 
 

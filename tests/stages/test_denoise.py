@@ -18,6 +18,7 @@ from mfr.runtime.errors import UserError
 from mfr.saes.ensemble import Ensemble
 from stages import denoise
 from tests.support import eeg_files
+from tests.support.small_training import card
 
 SETTINGS = Denoise(windows=30, line_hz=40.0, seed=3)
 EXECUTION = Execution(device="cpu", threads=1)
@@ -32,7 +33,7 @@ def saes() -> Ensemble:
 def files(tmp_path: Path, saes: Ensemble) -> denoise.Files:
     found = denoise.Files(*(tmp_path / name for name in ("saes.safetensors", "saes.json", "train.h5", "heldout.h5")))
     save_file({"W": saes.W, "b": saes.b, "offset": saes.offset}, found.saes)
-    found.card.write_text(json.dumps({"train": {"k": saes.k, "activation": saes.activation}}))
+    found.card.write_text(card(saes))
     eeg_files.write(found.train, 700, seed=0)
     eeg_files.write(found.heldout, 120, seed=1)
     return found
@@ -68,8 +69,8 @@ def test_a_row_for_each_noise_strength_and_denoiser(files: denoise.Files, saes: 
 
 def test_few_windows_are_all_taken_and_k_may_be_the_whole_size(files: denoise.Files, tmp_path: Path) -> None:
     assert denoise.chosen_rows(7, SETTINGS).tolist() == list(range(7))
-    card = json.loads(files.card.read_text())
-    files.card.write_text(json.dumps(card | {"train": card["train"] | {"k": [4, 64, 4]}}))
+    described = json.loads(files.card.read_text())
+    files.card.write_text(json.dumps(described | {"train": described["train"] | {"k": [4, 64, 4]}}))
     eeg_files.write(files.train, 100, seed=0)
     denoise.run(files, SETTINGS, tmp_path / "denoising.csv", EXECUTION)
     assert np.isfinite(pd.read_csv(tmp_path / "denoising.csv")["snr_gain_db"]).all()

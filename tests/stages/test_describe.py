@@ -20,6 +20,7 @@ from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
 from stages import describe, dump_activations
 from tests.support.small_project import SMOKE
+from tests.support.small_training import card
 
 EXECUTION = Execution(device="cpu", threads=1)
 HIDDEN, K, WIDTH = 12, [2, 3], 16
@@ -40,7 +41,7 @@ def write_runs(source: str, size: int) -> None:
         saes.b[:, 0] = -1000
         paths.saes(source, method, seed).parent.mkdir(parents=True)
         save_file({"W": saes.W, "b": saes.b, "offset": saes.offset}, paths.saes(source, method, seed))
-        paths.saes_card(source, method, seed).write_text(json.dumps({"train": {"k": K, "activation": "topk"}}))
+        paths.saes_card(source, method, seed).write_text(card(saes, seed))
 
 
 def write_recordings(size: int) -> None:

@@ -146,7 +146,7 @@ def test_a_second_run_writes_the_same_bytes(dump):
 
 
 def test_a_text_too_short_says_how_much_there_is_and_leaves_nothing(dump, tmp_path):
-    with pytest.raises(UserError, match=r"heldout_tokens = 100000, but the heldout documents of .* hold only \d{3} tokens"):
+    with pytest.raises(UserError, match=r"heldout_tokens = 100000: the heldout documents of .* give only \d{3} vectors"):
         dump(heldout_tokens=100_000)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
 
@@ -166,7 +166,7 @@ def test_one_value_beyond_float16_makes_all_rows_float32(dump, model, text, tmp_
     plain.save_pretrained(loud)
     half = DUMP.model_copy(update={"dtype": "float16", "hook": "embed.hook_out"})
     dump_activations.run(loud, text, half, EXECUTION, train, heldout)
-    assert "dump_activations: a value overflows float16: starting anew with float32" in capsys.readouterr().err
+    assert "dump_activations: a value overflows float16; restarting with float32" in capsys.readouterr().err
     embedding = plain.transformer.wte.weight.detach().numpy()
     for path in (train, heldout):
         with h5py.File(path) as file:
@@ -219,7 +219,7 @@ def test_a_dump_that_was_killed_goes_on_and_ends_with_the_same_bytes(command):
     process = command()
     _, errors = process.communicate()
     assert process.returncode == 0
-    assert re.search(r"heldout-float16: going on at vector 3\d\d\ntrain-float16: going on at vector \d", errors)
+    assert re.search(r"heldout-float16: resuming at vector 3\d\d\ntrain-float16: resuming at vector \d", errors)
     resumed = [path.read_bytes() for path in outputs]
     section = load(Path("params.yaml")).section(LanguageModel)
     dump_activations.run(paths.MODEL, section.text, section.dump_activations, EXECUTION, *outputs)
@@ -235,7 +235,7 @@ def test_a_signal_stops_the_dump_in_good_order(capsys):
     threading.Thread(target=stop, daemon=True).start()
     assert dump_activations.main([]) == 128 + signal.SIGTERM
     errors = capsys.readouterr().err
-    assert errors == "stopped by SIGTERM: finished blocks are kept; run again to go on\n"
+    assert errors == "stopped by SIGTERM: finished blocks are kept; run again to resume\n"
     assert not paths.vectors("language_model", "train").exists()
 
 

@@ -12,6 +12,7 @@ from mfr.sources.language_model.model import ModelManifest
 from mfr.vectors.writer import VectorWriter
 from stages import export
 from tests.support.small_project import SMOKE
+from tests.support.small_training import card
 
 WORDS = ["--method", "baseline", "--seed", "0"]
 
@@ -20,8 +21,7 @@ def write_run(source: str, saes: Ensemble) -> None:
     weights = paths.saes(source, "baseline", 0)
     weights.parent.mkdir(parents=True)
     save_file({"W": saes.W, "b": saes.b, "offset": saes.offset}, weights)
-    card = {"train": {"k": saes.k, "activation": saes.activation}}
-    paths.saes_card(source, "baseline", 0).write_text(json.dumps(card))
+    paths.saes_card(source, "baseline", 0).write_text(card(saes))
 
 
 @pytest.fixture

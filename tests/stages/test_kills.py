@@ -64,7 +64,7 @@ def test_ten_kills_change_no_byte(project: Path) -> None:
         kill(process)
         assert not (project / WEIGHTS).exists()
     run(project, *SNAKEMAKE)
-    assert "going on at step" in (project / "logs/synthetic/mfr/0/train.log").read_text()
+    assert "resuming at step" in (project / "logs/synthetic/mfr/0/train.log").read_text()
     killed = [(project / path).read_bytes() for path in (WEIGHTS, CURVES)]
 
     # Left alone, but beside others.
@@ -72,7 +72,7 @@ def test_ten_kills_change_no_byte(project: Path) -> None:
     alone = run(project, *TRAIN)
     for process in beside:
         kill(process)
-    assert "going on" not in alone
+    assert "resuming" not in alone
     assert [(project / path).read_bytes() for path in (WEIGHTS, CURVES)] == killed
 
 
@@ -89,8 +89,8 @@ def test_a_signal_to_the_stage_saves_and_says_so(project: Path, number: int) -> 
 def test_a_second_process_on_the_same_output_is_refused_by_both_engines(project: Path) -> None:
     process = start(project, *TRAIN)
     wait_for_checkpoint(project, process)
-    assert "is being written by another process" in run(project, *DVC, "--force", fails=True)
+    assert "another process is writing it" in run(project, *DVC, "--force", fails=True)
     run(project, *SNAKEMAKE, "--force", fails=True)
-    assert "is being written by another process" in (project / "logs/synthetic/mfr/0/train.log").read_text()
+    assert "another process is writing it" in (project / "logs/synthetic/mfr/0/train.log").read_text()
     assert process.is_running()
     kill(process)

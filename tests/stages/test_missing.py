@@ -56,9 +56,9 @@ def test_nothing_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("lost", "message"),
     [
-        ("config.json", "model is no Hugging Face model: it has no config.json"),
-        ("model.safetensors", "model has no weights (none of *.safetensors, *.bin): save the model's weights there"),
-        ("tokenizer.json", "model has no tokenizer (none of tokenizer.json, "),
+        ("config.json", "model: not a Hugging Face model (no config.json)"),
+        ("model.safetensors", "model: no weights (none of *.safetensors, *.bin); save the model's weights there"),
+        ("tokenizer.json", "model: no tokenizer (none of tokenizer.json, "),
     ],
 )
 def test_a_part_of_a_model(lost: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,8 +71,8 @@ def test_a_part_of_a_model(lost: str, message: str, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("gpt2", "model 'gpt2': no such folder here, and the Hugging Face hub cannot be reached ("),
-        ("./nowhere", "model './nowhere': no such folder, and no name of the Hugging Face hub"),
+        ("gpt2", "model 'gpt2': not a local folder, and the Hugging Face hub cannot be reached ("),
+        ("./nowhere", "model './nowhere': neither a local folder nor a valid name on the Hugging Face hub"),
     ],
 )
 def test_a_model(model: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,13 +86,16 @@ def test_a_model(model: str, message: str, capsys: pytest.CaptureFixture[str]) -
     [
         (
             {"text": "hub:Skylion007/openwebtext"},
-            "dataset 'Skylion007/openwebtext': no such folder here, and the Hugging Face hub",
+            "dataset 'Skylion007/openwebtext': not a local folder, and the Hugging Face hub",
         ),
         ({"text": "nowhere.txt"}, "text.text: 'nowhere.txt' is neither a file nor a folder"),
-        ({"text": "rows.jsonl"}, "text.column: rows.jsonl, line 1 has no column 'text'; its columns are body"),
+        ({"text": "rows.jsonl"}, "text.column: rows.jsonl, line 1: no column 'text'; its columns are body"),
         ({"hook": "blocks.0.mlp_out"}, "no hook 'blocks.0.mlp_out'; the nearest are blocks.0."),
         ({"hook": "blocks.9.hook_mlp_out"}, "no hook 'blocks.9.hook_mlp_out'; the nearest are blocks."),
-        ({"context": CONTEXT + 1}, f"dump_activations.context = {CONTEXT + 1} is more than the {CONTEXT} that the model reads"),
+        (
+            {"context": CONTEXT + 1},
+            f"dump_activations.context = {CONTEXT + 1}: the model reads at most {CONTEXT} tokens; lower it",
+        ),
     ],
 )
 def test_a_text_or_a_hook(changes: dict, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,11 +108,13 @@ def test_a_text_or_a_hook(changes: dict, message: str, capsys: pytest.CaptureFix
 
 def test_what_was_there_when_the_model_was_pinned(capsys: pytest.CaptureFixture[str]) -> None:
     assert dump_activations.main([]) == 1
-    assert f"{paths.MODEL}/manifest.json: no such file: run prepare_model first" in one_line(capsys)
+    assert f"{paths.MODEL}/manifest.json: no such file; run prepare_model first" in one_line(capsys)
     assert prepare_model.main([]) == 0
     Path("model", "tokenizer.json").unlink()
     assert dump_activations.main([]) == 1
-    assert "tokenizer.json is missing since prepare_model listed it: run prepare_model again" in one_line(capsys)
+    assert "tokenizer.json: has gone missing since prepare_model listed it; restore it, or run prepare_model again" in one_line(
+        capsys
+    )
 
 
 def test_a_tokenizer_without_special_tokens(capsys: pytest.CaptureFixture[str]) -> None:

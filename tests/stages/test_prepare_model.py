@@ -64,8 +64,8 @@ def write_params(folder: Path, model: str) -> None:
 
 def assert_one_clear_line(error: str) -> None:
     assert len(error.splitlines()) == 1
-    assert error.startswith("error: model 'gpt2': no such folder here, and the Hugging Face hub cannot be reached (")
-    assert error.endswith("give a local folder, or run with a network\n")
+    assert error.startswith("error: model 'gpt2': not a local folder, and the Hugging Face hub cannot be reached (")
+    assert error.endswith("give a local folder, or run with network access\n")
     assert not paths.MODEL.exists()
 
 
@@ -93,7 +93,7 @@ def test_a_hub_name_without_a_network_does_not_hang(tmp_path, monkeypatch):
 def test_a_failed_run_leaves_the_earlier_model(trained, text):
     Path("other").mkdir()
     before = (trained / MANIFEST).read_bytes()
-    with pytest.raises(UserError, match="is no Hugging Face model"):
+    with pytest.raises(UserError, match="not a Hugging Face model"):
         prepare_model.run(PrepareModel(model="other"), text, EXECUTION, paths.MODEL)
     assert (trained / MANIFEST).read_bytes() == before
 
@@ -104,6 +104,6 @@ def test_a_model_inside_the_output_is_not_deleted(trained, text, inside):
     if inside:
         shutil.copytree(trained, model)
     before = weights_sha256(model)
-    with pytest.raises(UserError, match=rf"prepare_model.model: {model} lies in this stage's output {paths.MODEL}"):
+    with pytest.raises(UserError, match=rf"prepare_model.model: {model} is inside {paths.MODEL}"):
         prepare_model.run(PrepareModel(model=str(model)), text, EXECUTION, paths.MODEL)
     assert weights_sha256(model) == before

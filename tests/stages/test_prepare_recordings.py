@@ -108,13 +108,14 @@ def test_eegbci_without_a_network_is_one_clear_line(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(UserError, match=r"eegbci cannot be downloaded .*needs a network once") as raised:
+    with pytest.raises(UserError, match=r"eegbci cannot be downloaded .*connect to a network") as raised:
         run(PrepareRecordings(recordings="eegbci", eegbci={"subjects": 1, "runs": [1]}), tmp_path / "recordings")
     assert "\n" not in str(raised.value) and not (tmp_path / "recordings").exists()
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("gone", "does not exist"), ("empty", "hold no file in .edf, .bdf"), ("file", "is not a folder")]
+    ("name", "message"),
+    [("gone", "does not exist"), ("empty", "contain no file with the ending .edf, .bdf"), ("file", "is not a folder")],
 )
 def test_a_folder_that_is_missing_or_empty(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
@@ -126,6 +127,6 @@ def test_a_folder_that_is_missing_or_empty(tmp_path, name, message):
 
 def test_recordings_inside_the_output_are_not_deleted(tmp_path):
     path = write_edf(tmp_path / "recordings/mine/a.edf", {"C3": noise(10)})
-    with pytest.raises(UserError, match="lies in this stage's output"):
+    with pytest.raises(UserError, match="which this stage replaces"):
         run(PrepareRecordings(recordings=str(tmp_path / "recordings/mine")), tmp_path / "recordings")
     assert path.exists()

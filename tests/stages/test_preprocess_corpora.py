@@ -100,7 +100,7 @@ BAD = {
     ),
     "nan_raw.fif": (
         lambda path: write_fif(path, {"C3": noise(10), "C4": np.append(noise(10)[:-1], np.nan)}),
-        "has values that are no numbers",
+        "contains NaN or infinite values",
     ),
     "volts_raw.fif": (
         lambda path: write_fif(path, {"C3": 1e-6 * noise(10), "C4": 1e-6 * noise(10, seed=1)}),
@@ -147,11 +147,11 @@ def test_recordings_of_every_format_together_and_their_common_electrodes():
     with h5py.File("train.h5") as file:
         assert json.loads(file.attrs["channels"]) == ["T3", "C3"]
     Path("mine/d.eeg").write_bytes(Path("mine/d.eeg").read_bytes() + b"..")
-    with pytest.raises(UserError, match=r"d.eeg has changed since prepare_recordings listed it"):
+    with pytest.raises(UserError, match=r"d.eeg: has changed since prepare_recordings listed it"):
         preprocess()
     write_edf(Path("mine/h.edf"), {"O2": noise(10)})
     prepare()
-    with pytest.raises(UserError, match=r"channels is common, but no electrode is in all of 8 recordings"):
+    with pytest.raises(UserError, match=r"channels: common, but no electrode is in all of 8 recordings"):
         preprocess(PreprocessEeg(channels="common"))
 
 
@@ -188,7 +188,7 @@ def test_one_name_is_one_subject_in_all_folders_unless_a_pattern_says_otherwise(
     assert (table.groupby("subject").split.nunique() == 1).all()
     table = preprocess(TWO.model_copy(update={"subject_pattern": r"^(.*/sub-\d+)/"}))
     assert table.subject[table.status == "used"].nunique() == 6
-    assert table.reason["site2/other.edf"].startswith("no subject: preprocess_eeg.subject_pattern is not found in")
+    assert table.reason["site2/other.edf"].startswith("no subject: preprocess_eeg.subject_pattern does not match")
 
 
 def test_a_split_by_time_serves_for_one_subject():

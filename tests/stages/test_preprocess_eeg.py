@@ -113,7 +113,7 @@ def test_one_subject_is_not_enough():
     write_edf(Path("mine/b/1.edf"), {"O1": noise(10)})
     prepare()
     with pytest.raises(
-        UserError, match=r"need 3 subjects, .* of 'a' \(skipped: 1 × missing electrodes: C3, C4\): add .*folder of its own"
+        UserError, match=r"need 3 subjects, .* of 'a' \(skipped: 1 × missing electrodes: C3, C4\); add .*folder of its own"
     ):
         preprocess()
 
@@ -129,7 +129,7 @@ def test_subjects_are_counted_and_told_of_where_files_names_made_them(capsys, pa
     preprocess(TWO.model_copy(update=parameters))
     counted, *warnings = capsys.readouterr().err.splitlines()
     assert counted == f"preprocess_eeg: 6 usable files of {3 if 'subject_pattern' in parameters else 6} subjects"
-    expected = "warning: 6 of them are taken for a subject each by the file's name, such as patient0_session0.edf: "
+    expected = "warning: 6 files count as one subject each, by their names (such as patient0_session0.edf); "
     assert [warning.startswith(expected) for warning in warnings] == [True] * warned
 
 
@@ -163,19 +163,21 @@ def touch(path: Path) -> None:
     os.utime(path, ns=(0, 1))
 
 
-@pytest.mark.parametrize(("change", "message"), [(grow, "has changed"), (touch, "has changed"), (Path.unlink, "is missing")])
+@pytest.mark.parametrize(
+    ("change", "message"), [(grow, "has changed"), (touch, "has changed"), (Path.unlink, "has gone missing")]
+)
 def test_a_file_that_is_not_the_one_in_the_manifest(change, message):
     record("a/1.edf")
     path = record("b/1.edf")
     prepare()
     change(path)
-    with pytest.raises(UserError, match=rf"b/1.edf {message} since prepare_recordings listed it"):
+    with pytest.raises(UserError, match=rf"b/1.edf: {message} since prepare_recordings listed it"):
         preprocess()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"root": "."}', '{"root": ".", "files": [{}]}'])
 def test_a_broken_manifest(text):
-    with pytest.raises(UserError, match="no such file: run prepare_recordings first"):
+    with pytest.raises(UserError, match="no such file; run prepare_recordings first"):
         preprocess()
     Path("recordings").mkdir()
     Path("recordings/manifest.json").write_text(text)

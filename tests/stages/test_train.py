@@ -134,7 +134,7 @@ def test_missing_weights_are_one_line(capsys: pytest.CaptureFixture[str]) -> Non
         assert evaluate.main(["--source", "synthetic", "--method", "mfr", "--seed", "0"]) == 1
     finally:
         kept.rename(weights)
-    assert capsys.readouterr().err == f"error: {weights}: no such file: run the stage that makes it first\n"
+    assert capsys.readouterr().err == f"error: {weights}: no such file; run the stage that makes it first\n"
 
 
 def test_vectors_cut_short_leave_earlier_weights(capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +145,7 @@ def test_vectors_cut_short_leave_earlier_weights(capsys: pytest.CaptureFixture[s
         assert train.main(["--source", "synthetic", "--method", "baseline", "--seed", "0"]) == 1
     finally:
         data.write_bytes(whole)
-    assert "not a whole HDF5 file" in capsys.readouterr().err and weights.read_bytes() == before
+    assert "cannot be read as HDF5 (truncated file)" in capsys.readouterr().err and weights.read_bytes() == before
 
 
 def test_weights_for_vectors_of_another_size_are_refused(capsys: pytest.CaptureFixture[str], dense_file, monkeypatch) -> None:
@@ -180,6 +180,6 @@ def test_a_checkpoint_of_other_parameters_is_refused_and_one_of_the_same_vectors
         assert train.main(words) == 0
     params.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.02"))
     assert train.main(words) == 0
-    assert f"starting from step 0: {place}: a checkpoint of other parameters or inputs" in capfd.readouterr().err
+    assert f"{place}: a checkpoint of other parameters, inputs or code; starting from step 0" in capfd.readouterr().err
     params.write_text(text)
     assert train.main(words) == 0 and weights.read_bytes() == before

@@ -58,7 +58,7 @@ def test_a_checkpoint_that_is_cut_short_or_foreign_is_refused(data: Path, tmp_pa
     place = saving(tmp_path, every_s=0)
     with Vectors(data) as vectors:
         Trainer(vectors, settings(steps=5), Method(), 0, CPU).run(place)
-        with pytest.raises(UserError, match="other parameters or inputs"):
+        with pytest.raises(UserError, match="other parameters, inputs or code"):
             checkpoint.load(place.path, "another key")
         place.path.write_bytes(place.path.read_bytes()[:200])
         with pytest.raises(UserError, match="not a whole checkpoint"):

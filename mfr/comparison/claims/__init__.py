@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Check the paper's claims against the runs, one module per source."""

@@ -1,4 +1,4 @@
-"""What all claims share: verdicts by intervals over seeds, and the methods that the paper has."""
+"""What all claims share: their table, and the choice of the paper's methods."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,19 +7,22 @@ import pandas as pd
 from mfr.comparison.intervals import Interval, Verdict
 from mfr.config.training import Method
 
+LATENT = ["seed", "sae", "latent"]
+
+# The claim, the paper's value, ours with its interval, and the verdict.
 Row = tuple[str, str, Interval, Verdict]
 
 
 def claims_table(rows: Iterable[Row]) -> pd.DataFrame:
-    """Columns claim, paper, ours, low, high, n and verdict."""
+    """One row per claim: columns claim, paper, ours, low, high, n and verdict."""
     columns = ["claim", "paper", "ours", "low", "high", "n", "verdict"]
     return pd.DataFrame([(claim, paper, *interval, result) for claim, paper, interval, result in rows], columns=columns)
 
 
 def methods_of_paper(methods: Mapping[str, Method]) -> dict[str, Method]:
-    """The methods that the paper has: the baseline with its penalty, its reinitialisation, or both.
+    """The paper's methods: the baseline plus its penalty, its reinitialisation, or both.
 
-    The penalty pulls all latents to their largest cosines or one to one, at a weight that is fixed once the warm-up is over.
+    The penalty acts on all latents, matched by largest cosines or one to one, and its weight is fixed after the warm-up.
     """
     baseline = methods["baseline"]
 
@@ -32,6 +35,3 @@ def methods_of_paper(methods: Mapping[str, Method]) -> dict[str, Method]:
         return usual and bool(penalty or method.reinitialise) and rest == baseline
 
     return {name: method for name, method in methods.items() if of_paper(method)}
-
-
-LATENT = ["seed", "sae", "latent"]

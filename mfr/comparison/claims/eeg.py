@@ -1,4 +1,4 @@
-"""Which of the paper's claims about EEG hold (paper, sections 4.2 and 4.3), by intervals over seeds, as in `mfr.comparison.claims.synthetic`."""
+"""Verdicts on the paper's claims about EEG (paper, sections 4.2 and 4.3)."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,10 +14,11 @@ DISTANCES = {"l2": "L2", "l2_matched": "L2 of one-to-one pairs"}
 
 
 def claims_eeg(values: pd.DataFrame, distances: pd.DataFrame, methods: Mapping[str, Method]) -> pd.DataFrame:
-    """Columns claim, paper, ours, low, high, n and verdict, from the long table of `mfr.comparison.summary` and `decoder_distances`.
+    """Table of claims, with the columns of `claims_table`.
 
-    The claims are about methods with a penalty, and reinitialisation or not, against the baseline; those after one-to-one
-    matching are not the paper's. Changes of the loss are in percent, negative where it falls.
+    `values` is the long table of `mfr.comparison.summary`, `distances` the result of `mfr.comparison.tables.decoder_distances`.
+    Claims compare the paper's methods that have a penalty, with or without reinitialisation, to the baseline. Claims about
+    one-to-one pairs are ours, not the paper's. Changes of the loss are in percent, negative if it falls.
     """
     rows = [*_of_trend(distances, "baseline", rises=True)]
     for name, method in methods_of_paper(methods).items():
@@ -58,9 +59,10 @@ def _of_trend(distances: pd.DataFrame, name: str, rises: bool) -> Iterator[Row]:
 
 
 def _paper(word: str, column: str) -> str:
+    """What the paper says of a distance: a dash unless it measures that distance."""
     return word if column == "l2" else "–"
 
 
 def _slope(distances: pd.DataFrame, column: str) -> Interval:
-    """Of straight lines through one seed's distances over k."""
+    """Slope of a distance over k: a straight line is fitted for each seed."""
     return student([float(np.polyfit(own["k"], own[column], 1)[0]) for _, own in distances.groupby("seed")])

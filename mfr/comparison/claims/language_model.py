@@ -1,4 +1,4 @@
-"""Which of the paper's claims about language models hold (section 4.1), by intervals over seeds, as `mfr.comparison.claims.synthetic` has them."""
+"""Verdicts on the paper's claims about language models (paper, section 4.1)."""
 
 from collections.abc import Iterator, Mapping
 
@@ -14,11 +14,11 @@ CROSS_ENTROPY_MEAN, CROSS_ENTROPY_OF_A_K = "-5.45 %", "-8.58 to -3.51 %"
 
 
 def claims_language_model(values: pd.DataFrame, methods: Mapping[str, Method], versus: Mapping[str, str]) -> pd.DataFrame:
-    """Columns claim, paper, ours, low, high, n and verdict, from the long table of `mfr.comparison.summary`.
+    """Table of claims, with the columns of `claims_table`.
 
-    Changes are of a method's loss against that of its `versus`, or else the baseline's, in percent; a verdict is about their
-    sign, whatever their size, which depends on the model. Claims are asked of all methods with a penalty, the paper's and
-    others.
+    `values` is the long table of `mfr.comparison.summary`. Changes are those of a method's loss against its `versus`, or else
+    the baseline, in percent. A verdict is about their sign only: their size depends on the model. Claims are checked for all
+    methods with a penalty, the paper's and others.
     """
     rows: list[Row] = []
     for name, method in methods.items():
@@ -44,14 +44,14 @@ def _of_loss(values: pd.DataFrame, name: str, versus: str) -> Iterator[Row]:
 def _of_cross_entropy(values: pd.DataFrame, name: str, versus: str) -> Iterator[Row]:
     changes = _changes(values, (name, versus), "cross_entropy")
     of_all = ("mean over k", CROSS_ENTROPY_MEAN, changes.mean(axis=1))
-    # Of each k by itself: the best and the worst of several would differ from 0 by their choice alone.
+    # Each k by itself: the best or worst of several k would differ from 0 merely because it was selected.
     for where, paper, change in (of_all, *((f"k = {k}", CROSS_ENTROPY_OF_A_K, changes[k]) for k in changes)):
         found = student(change.tolist())
         yield f"{name}: cross-entropy with the SAE lower than {versus}'s, {where}", paper, found, verdict(found, most=0)
 
 
 def _changes(values: pd.DataFrame, methods: tuple[str, str], metric: str) -> pd.DataFrame:
-    """Of the first method against the second, in percent: a row a seed, and a column each k, rising."""
+    """Change of the first method against the second in percent: a table of seed by k."""
     name, versus = methods
     here = values[(values["metric"] == metric) & values["group"].str.fullmatch(r"k\d+")]
     table = here.assign(k=here["group"].str.removeprefix("k").astype(int)).pivot(

@@ -1,10 +1,12 @@
-"""Which of the paper's claims about synthetic vectors hold (paper, section 3), by intervals over seeds.
+"""Verdicts on the paper's claims about synthetic vectors (paper, section 3).
 
-Values are means over an ensemble's k, and differences between methods are paired by seed, 95 % intervals by Student's t; how
-many initialisations are of a kind has the exact interval of a share, and what is measured of pairs of seeds that of a
-jackknife. Latents are paired one to one, across SAEs and with the truth, as for the paper's figures; alike but untrue are those
-with a cosine above a cut across SAEs, and below 0.5 with the truth. The paper names no cut, so that each of three has its rows.
-Claims are about the methods that the paper has: penalty, reinitialisation, or both.
+Values are means over an ensemble's k. Differences between methods are paired by seed. 95 % intervals are Student's t, except
+that shares of initialisations have the exact interval, and measures of pairs of seeds that of a jackknife.
+
+Latents are paired one to one, across SAEs and with the true features, as in the paper's figures. A latent is *shared but
+spurious* (in the claims: alike but untrue; in the code: strange) if its cosine is above a cut across SAEs, and below 0.5 with
+the true features. The paper gives no cut, so each of three cuts has its own rows. Claims are about the paper's methods:
+penalty, reinitialisation, or both.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,13 +30,16 @@ PRECISE = 0.9
 def claims(
     values: pd.DataFrame, latents: pd.DataFrame, between: pd.DataFrame, methods: Mapping[str, Method], recovered_at: float
 ) -> pd.DataFrame:
-    """Columns claim, paper, ours, low, high, n and verdict, from the long table of `mfr.comparison.summary`, the table of latents and
-    that of `mfr.comparison.consistency.between_seeds`.
+    """Table of claims, with the columns of `claims_table`.
 
-    A claim holds where its whole interval lies on its side of the bound, fails where it lies on the other, and is undecided
-    between, of one seed or two with equal values, or of a method that came out as the baseline did, as where no SAE started
-    anew. `latents` has a row a latent with method, seed, sae, latent, across_hungarian, truth_hungarian, truth_max and
-    frequency.
+    `values` is the long table of `mfr.comparison.summary`. `latents` has one row per latent with the columns method, seed, sae,
+    latent, across_hungarian, truth_hungarian, truth_max and frequency. `between` is the table of
+    `mfr.comparison.consistency.between_seeds` with a column method. A latent counts as true if its cosine with a true feature
+    exceeds `recovered_at`.
+
+    A claim holds if its whole interval is on the claimed side of the bound, fails if it is on the other, and is undecided
+    otherwise. It is also undecided with one seed, with two seeds of equal values, and for a method equal to the baseline,
+    such as reinitialisation if no SAE met its criterion.
     """
     of_paper = methods_of_paper(methods)
     rows = [*_of_baseline(values, latents)]
@@ -51,6 +56,7 @@ def claims(
 
 
 def _of_baseline(values: pd.DataFrame, latents: pd.DataFrame) -> Iterator[Row]:
+    """Whether agreement across SAEs correlates with truth, and what strange latents are like."""
     for pairs, metric in (("one to one", "r_hungarian"), ("by largest cosines", "r_max")):
         r = student(_by_seed(values, "baseline", metric))
         yield f"baseline: features that agree across SAEs are truer (r > 0, {pairs})", "r > 0", r, verdict(r, least=0)
@@ -71,7 +77,7 @@ def _of_baseline(values: pd.DataFrame, latents: pd.DataFrame) -> Iterator[Row]:
 
 
 def _of_split(sizes: pd.Series, above: float) -> Iterator[Row]:
-    """Whether initialisations are of two kinds, by the number of strange latents an SAE of each seed."""
+    """Whether initialisations are of two kinds, by their number of strange latents per SAE."""
     size = student(sizes.tolist())
     paper = f"{CLUSTER_SMALL} or {CLUSTER_LARGE}"
     yield f"baseline: there are {_strange(above)} (more than 1 an SAE)", paper, size, verdict(size, least=1)
@@ -86,9 +92,9 @@ def _of_split(sizes: pd.Series, above: float) -> Iterator[Row]:
 
 
 def _of_independent(latents: pd.DataFrame, between: pd.DataFrame, recovered_at: float) -> Iterator[Row]:
-    """Whether being alike in two seeds tells true latents, in itself and against the share of all latents that are true.
+    """Whether latents found in two seeds are true, and more often so than all latents.
 
-    Each pair of seeds is cut by itself: a mean cosine over more seeds would be a stricter test the more there are.
+    A cut applies to each pair of seeds separately. A mean cosine over seeds would be a stricter test the more seeds there are.
     """
     is_true = (latents["truth_max"] > recovered_at).rename("is_true")
     of_all = is_true.groupby(latents["seed"]).mean()
@@ -135,6 +141,7 @@ def _of_loss(values: pd.DataFrame, name: str, reference: str) -> Iterator[Row]:
 
 
 def _untested(rows: Iterable[Row]) -> list[Row]:
+    """The same rows, all undecided."""
     return [(claim, paper, interval, "undecided") for claim, paper, interval, _ in rows]
 
 
@@ -151,24 +158,28 @@ def _is_near(interval: Interval, r: float) -> Verdict:
 
 
 def _by_seed(values: pd.DataFrame, method: str, metric: str) -> pd.Series:
+    """A metric of one method by seed, a mean over k."""
     here = values[(values["method"] == method) & (values["metric"] == metric)]
     return here.groupby("seed")["value"].mean()
 
 
 def _paired(values: pd.DataFrame, method: str, reference: str, metric: str, percent: bool = False) -> list[float]:
+    """Change of a metric between two methods by seed: a difference, or in percent."""
     own, other = _by_seed(values, method, metric), _by_seed(values, reference, metric)
-    return (100 * (own / other - 1) if percent else own - other).tolist()
+    changes: list[float] = (100 * (own / other - 1) if percent else own - other).tolist()
+    return changes
 
 
 def _strange_by_seed(latents: pd.DataFrame, above: float) -> pd.Series:
-    """By seed, how many latents an SAE are alike across SAEs, but like no true feature (paper, figure 4).
+    """Number of strange latents per SAE, by seed (paper, figure 4).
 
-    SAEs of one seed are no independent values: their mean is one.
+    SAEs of one seed are not independent, so their mean counts as one value.
     """
     return _is_strange(latents, above).groupby([latents["seed"], latents["sae"]]).sum().groupby("seed").mean()
 
 
 def _is_strange(latents: pd.DataFrame, above: float) -> pd.Series:
-    # Of more latents than there are features, some have no partner among these; the nearest says how true they are.
+    """Whether each latent is shared across SAEs (cosine over `above`) but spurious."""
+    # With more latents than true features some have no partner; their nearest true feature counts instead.
     truth = latents["truth_hungarian"].fillna(latents["truth_max"])
     return (latents["across_hungarian"] > above) & (truth < LOW_TRUTH)

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""Draw the figures of the results: those of every source, and those of a single source."""

@@ -1,4 +1,4 @@
-"""What is drawn: figures of one source, from the tables of `mfr.comparison.summary` and `mfr.evaluation.metrics`."""
+"""Figures of every source, and the panels, colours and scales that all figures share."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,10 @@ LINES = ("-", "--", "-.", ":")
 
 
 def learning_curves(curves: pd.DataFrame) -> Figure:
-    """Mean squared error over steps, both logarithmic, a panel for each k; bands span the seeds (paper, figure 7)."""
+    """Mean squared error over steps on logarithmic axes, one panel per k (paper, figure 7).
+
+    Bands span the seeds.
+    """
     ks, methods = sorted(curves["k"].unique()), list(curves["method"].unique())
     figure, axes = panels(len(ks), share_y=True)
     for k, panel in zip(ks, axes):
@@ -33,9 +36,10 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
 
 
 def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
-    """One metric for each k, a bar a method, with the standard deviation over seeds (paper, figures 9 and 10).
+    """One metric for each k, one bar per method, with the standard deviation over seeds.
 
-    The scale starts at 0, and is logarithmic where positive values differ more than fivefold, as the paper's is.
+    It is laid out like the paper's figures 9 and 10. The scale starts at 0, or is logarithmic if positive values differ more
+    than fivefold.
     """
     here = summary[(summary["metric"] == metric) & summary["group"].str.match(r"k\d+$")]
     groups, methods = list(here["group"].unique()), list(here["method"].unique())
@@ -55,10 +59,10 @@ def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
 
 
 def densities(latents: pd.DataFrame) -> Figure:
-    """How often latents are active: histograms of log10 of `frequency`, a panel for each k, an outline a method.
+    """Histograms of log10 firing frequency, one panel per k, one outline per method.
 
-    `latents` holds the tables of all runs with a column `method`. Heights, logarithmic, are shares of all latents of a
-    method and k; dead latents, which have no logarithm, are counted in the legend.
+    `latents` has one row per latent with the columns k, method and frequency. Heights are shares of all latents of a method
+    and k, on a logarithmic scale. Dead latents, which have no logarithm, are counted in the legend.
     """
     ks, methods = sorted(latents["k"].unique()), list(latents["method"].unique())
     figure, axes = panels(len(ks), share_y=True, height=3.4 + 0.2 * len(methods))
@@ -79,7 +83,7 @@ def densities(latents: pd.DataFrame) -> Figure:
 
 
 def line_of_seeds(panel: Axes, curves: pd.DataFrame, measure: str, style: tuple[str, str], label: str) -> None:
-    """The mean over SAEs and seeds at each step, and a band from the lowest to the highest seed."""
+    """Draw the mean over SAEs and seeds, and a band from the lowest to the highest seed."""
     seeds = curves.groupby(["step", "seed"])[measure].mean().unstack()
     colour, line = style
     panel.plot(seeds.index, seeds.mean(axis=1), color=colour, linestyle=line, label=label, linewidth=1.4)
@@ -87,6 +91,7 @@ def line_of_seeds(panel: Axes, curves: pd.DataFrame, measure: str, style: tuple[
 
 
 def logarithmic_steps(panel: Axes) -> None:
+    """Label the x axis `step` and make it logarithmic."""
     panel.set(xlabel="step", xscale="log")
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     panel.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -94,10 +99,11 @@ def logarithmic_steps(panel: Axes) -> None:
 
 
 def logarithmic(panel: Axes) -> None:
+    """Make the y axis logarithmic, with enough numbers to read it."""
     panel.set_yscale("log")
     low, high = panel.get_ylim()
     panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    # Within a few decades, powers of ten alone would leave the axis with hardly a number.
+    # Over less than two decades, powers of ten would label the axis with hardly a number.
     if high < 100 * low:
         panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}") if high < 5 * low else NullFormatter())
@@ -106,10 +112,13 @@ def logarithmic(panel: Axes) -> None:
 def panels(
     count: int, width: float = 3.2, height: float = 3.4, a_row: int = PANELS_A_ROW, share_y: bool = False
 ) -> tuple[Figure, Sequence[Axes]]:
-    """An empty figure with so many panels, in even rows of at most `a_row`; a panel's width and height in inches."""
+    """An empty figure with `count` panels, in even rows of at most `a_row`.
+
+    `width` and `height` are those of one panel in inches.
+    """
     rows = -(-count // a_row)
     columns = -(-count // rows)
-    # The Figure class alone needs no display and keeps no global list of figures.
+    # Unlike pyplot, the Figure class needs no display and keeps no global list of figures.
     figure = Figure(figsize=(width * columns + 2.4 * (count == 1), height * rows), layout="constrained", dpi=DOTS_PER_INCH)
     axes = figure.subplots(rows, columns, sharey=share_y, squeeze=False).flatten()
     for unused in axes[count:]:
@@ -121,12 +130,12 @@ def panels(
 
 
 def styles(count: int) -> list[tuple[str, str]]:
-    """Colours and lines; the lines differ so that curves which coincide are both seen."""
+    """`count` colours with line styles, which keep coinciding curves visible."""
     return [(colour, LINES[i % len(LINES)]) for i, colour in enumerate(colours_of(count))]
 
 
 def colours_of(count: int) -> list[str]:
-    """So many different colours, the same ones for the same place."""
+    """`count` colours, always the same for the same `count`; they repeat after twenty."""
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     return [matplotlib.colors.to_hex(matplotlib.colormaps["tab20"](i % 20)) for i in range(count)]

@@ -1,4 +1,4 @@
-"""Figures of EEG: distances of decoders, denoising, signals and their spectra, features over channels, time and scalp."""
+"""Figures of EEG: decoder distances, denoising, signals, spectra and features."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -18,10 +18,11 @@ LEAST_PLACES = 4
 
 
 def decoder_distances(distances: pd.DataFrame, hidden: int) -> Figure:
-    """L2 distance of each decoder to the smallest k's over k, row by row and of one-to-one pairs (paper, figure 10).
+    """L2 distance of each decoder from that of the smallest k, over k (paper, figure 10).
 
-    `distances` is `mfr.comparison.tables.decoder_distances`; bands span the seeds, and the dotted line is what two independent
-    dictionaries of `hidden` features of unit length have.
+    One panel compares decoders row by row, the other by one-to-one pairs. `distances` is the result of
+    `mfr.comparison.tables.decoder_distances`. Bands span the seeds. The dotted line is the distance of two independent
+    dictionaries of `hidden` features of unit length.
     """
     figure, axes = panels(2)
     methods = list(distances["method"].unique())
@@ -38,9 +39,10 @@ def decoder_distances(distances: pd.DataFrame, hidden: int) -> Figure:
 
 
 def denoising(table: pd.DataFrame) -> Figure:
-    """The gain over the strength of the noise, a column a kind of noise and a row a method; a colour a k.
+    """Denoising gain over noise level, one panel per method (rows) and noise (columns).
 
-    `table` is `mfr.comparison.tables.denoising_table`; solid lines are SAEs with their intervals, dashed ones PCA of equal size.
+    `table` is the result of `mfr.comparison.tables.denoising_table`. One colour per k. Solid lines are SAEs with their
+    intervals, dashed lines PCA with k components; the dotted line is the Wiener filter.
     """
     kinds = list(table["noise"].unique())
     methods = [name for name in table["denoiser"].unique() if name not in ("nothing", "pca", "wiener")]
@@ -63,7 +65,10 @@ def denoising(table: pd.DataFrame) -> Figure:
 
 
 def traces(signals: Mapping[str, np.ndarray], start_s: np.ndarray, channels: Sequence[str], rate_hz: float) -> Figure:
-    """Windows (N, C, T) in microvolts of each of `signals` (label: windows) over time, a panel for each of some channels."""
+    """Signals over time, one panel for each of up to four channels.
+
+    `signals` maps labels to windows (N, C, T) in µV, which begin at `start_s` (N) in seconds.
+    """
     shown = np.linspace(0, len(channels) - 1, min(TRACES, len(channels))).round().astype(int)
     figure, axes = panels(len(shown), width=9, height=1.7, a_row=1)
     for panel, channel in zip(axes, shown, strict=True):
@@ -78,7 +83,10 @@ def traces(signals: Mapping[str, np.ndarray], start_s: np.ndarray, channels: Seq
 
 
 def spectra(signals: Mapping[str, np.ndarray], rate_hz: float) -> Figure:
-    """Power spectral density of each of `signals` (label: windows (N, C, T) in µV), a mean over windows and channels."""
+    """Power spectral density (PSD) of each signal, a mean over windows and channels.
+
+    `signals` maps labels to windows (N, C, T) in µV.
+    """
     figure, (panel,) = panels(1, width=6)
     for (label, windows), colour in zip(signals.items(), colours_of(len(signals)), strict=True):
         frequencies, power = periodogram(windows, rate_hz, window="hann", detrend=False)
@@ -89,7 +97,10 @@ def spectra(signals: Mapping[str, np.ndarray], rate_hz: float) -> Figure:
 
 
 def patterns(features: Mapping[str, np.ndarray], channels: Sequence[str], rate_hz: float) -> Figure:
-    """Each of `features` (title: (C, T)) over channels and time, a panel each; colours are alike in size for either sign."""
+    """Each feature over channels and time in its own panel; colours are symmetric about 0.
+
+    `features` maps titles to features (C, T).
+    """
     figure, axes = panels(len(features), width=2.6, height=max(3.4, 0.15 * len(channels)), share_y=True)
     for panel, (title, feature) in zip(axes, features.items(), strict=True):
         reach = float(np.abs(feature).max())
@@ -103,9 +114,9 @@ def patterns(features: Mapping[str, np.ndarray], channels: Sequence[str], rate_h
 
 
 def scalps(features: Mapping[str, np.ndarray], channels: Sequence[str]) -> Figure:
-    """Each of `features` (title: (C, T)) over the scalp at the time at which it is strongest, a panel each.
+    """Each feature over the scalp at the time when it is strongest, in a panel of its own.
 
-    Electrodes of unknown place are left out; with fewer than four there is no map.
+    `features` maps titles to features (C, T). Electrodes of unknown position are omitted; a map needs at least four known ones.
     """
     places = directions(channels)
     known = ~np.isnan(places[:, 0])

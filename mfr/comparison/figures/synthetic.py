@@ -1,4 +1,4 @@
-"""Figures of synthetic vectors: similarity to the truth, uneven activity, measures over steps, maps of two parameters."""
+"""Figures of synthetic vectors: true features, unevenness, curves and parameter maps."""
 
 from collections.abc import Collection, Mapping
 
@@ -15,14 +15,14 @@ UNEVEN_STEPS = 100
 ACROSS, TRUTH = "across_hungarian", "truth_hungarian"
 DOTS = COLOURS[2]
 NEVER_ACTIVE = "#d62728"
-EQUAL = 0.01  # cosines across SAEs that differ less say nothing by their r
+EQUAL = 0.01  # if cosines across SAEs have a smaller sd, r means nothing
 
 
 def similarities(latents: pd.DataFrame) -> Figure:
-    """Similarity to the truth against similarity across SAEs, a dot a latent, a panel a method (paper, figures 2 and 3).
+    """Similarity to true features against similarity across SAEs (paper, figures 2 and 3).
 
-    `latents` holds the tables of all runs with a column `method`. Pairs are one to one; r is Pearson's, a mean ± standard
-    deviation over seeds.
+    One dot per latent, one panel per method. `latents` holds the tables of all runs with a column `method`. Pairs are one to
+    one; r is Pearson's, mean ± standard deviation over seeds.
     """
     figure, drawn = _similarity_panels(latents)
     for panel, own in drawn:
@@ -31,8 +31,10 @@ def similarities(latents: pd.DataFrame) -> Figure:
 
 
 def activity(latents: pd.DataFrame) -> Figure:
-    """`similarities`, coloured by how often a latent is active; those that never are have a colour of their own (paper, figures
-    4 and 5)."""
+    """`similarities`, coloured by firing frequency (paper, figures 4 and 5).
+
+    Dead latents have a colour of their own.
+    """
     figure, drawn = _similarity_panels(latents)
     frequency = latents["frequency"][latents["frequency"] > 0]
     scale = LogNorm(frequency.min(), frequency.max()) if len(frequency) else None
@@ -47,10 +49,10 @@ def activity(latents: pd.DataFrame) -> Figure:
 
 
 def _similarity_panels(latents: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
-    """An empty panel for each method, with that method's latents."""
+    """A figure with an empty panel for each method, and each panel with its method's latents."""
     methods = list(latents["method"].unique())
     figure, axes = panels(len(methods), share_y=True)
-    limits = (min(latents[[ACROSS, TRUTH]].min(axis=None), 0) - 0.03, 1.03)  # left-over pairs may point apart
+    limits = (min(latents[[ACROSS, TRUTH]].min(axis=None), 0) - 0.03, 1.03)  # one-to-one pairs may include negative cosines
     drawn = [(panel, latents[latents["method"] == method]) for method, panel in zip(methods, axes)]
     for method, (panel, own) in zip(methods, drawn):
         r = pd.Series([seed[ACROSS].corr(seed[TRUTH]) for _, seed in own.groupby("seed")])
@@ -62,10 +64,10 @@ def _similarity_panels(latents: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, 
 
 
 def uneven_initialisations(curves: pd.DataFrame, rules: Mapping[str, Reinitialise]) -> Figure:
-    """The unevenness of activity over the first steps, a line an initialisation, a panel a method (paper, figure 6).
+    """Unevenness of firing over the first steps (paper, figure 6).
 
-    SAEs of one seed have one colour. Methods that have a rule show its statistic, and its threshold as a dashed line: an SAE
-    above it at a check starts anew.
+    One line per initialisation, one panel per method; SAEs of one seed share a colour. A method with a rule shows the rule's
+    statistic, and its threshold as a dashed line: an SAE above it at a check is reinitialised.
     """
     curves = curves[curves["step"] <= UNEVEN_STEPS]
     methods = list(curves["method"].unique())
@@ -85,7 +87,10 @@ def uneven_initialisations(curves: pd.DataFrame, rules: Mapping[str, Reinitialis
 
 
 def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
-    """Columns of `measures` over steps (logarithmic), a panel each under its label; bands span the seeds (paper, figure 8)."""
+    """Measures over steps on a logarithmic axis, one panel each (paper, figure 8).
+
+    `measures` maps columns of `curves` to labels. Bands span the seeds.
+    """
     figure, axes = panels(len(measures))
     methods = list(curves["method"].unique())
     for (measure, label), panel in zip(measures.items(), axes):
@@ -103,10 +108,10 @@ def over_steps(curves: pd.DataFrame, measures: Mapping[str, str]) -> Figure:
 
 
 def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str], lower_is_better: Collection[str]) -> Figure:
-    """The change of each of `metrics` (with its label) by α and learning rate: blue where it is for the better, with a star
-    where its interval excludes 0.
+    """Maps of the change of each metric over α and learning rate, one panel each.
 
-    `table` has the columns metric, alpha, learning_rate, change, change_low, change_high and seeds.
+    `metrics` maps metrics to labels. A change for the better is blue, and a star marks an interval that excludes 0. `table` has
+    the columns metric, alpha, learning_rate, change, change_low, change_high and seeds.
     """
     figure, axes = panels(len(metrics), width=4.2, height=3.8)
     seeds = " or ".join(f"{n}" for n in sorted(table["seeds"].unique()))

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""EEG recordings as a source of vectors: each vector is a standardised window."""

@@ -1,4 +1,4 @@
-"""Which windows of a recording are of no use, and whether its amplitude fits its unit."""
+"""Find windows with artefacts, and recordings whose amplitude does not fit their unit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -11,16 +11,18 @@ from mfr.runtime.errors import UnusableError
 
 REASONS = ("flat", "clipped", "noisy")
 FLAT_UV = 1e-6  # far below the resolution of any amplifier
-HELD = 3  # samples in a row at a channel's highest or lowest value, which a signal that is not cut off hardly has
+HELD = 3  # equal samples in a row at a channel's extreme value; rare in a signal that is not clipped
 PLAUSIBLE_UV = (0.05, 2000.0)
 TYPICAL_UV = 10.0
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What is seen of windows before the filter, which rings for seconds after a lead comes off; each (windows, electrodes).
+    """Properties of windows before the filter, each (windows, electrodes).
 
-    Whether a channel is constant; its highest and lowest value in microvolts; and whether it is held there.
+    `constant` is whether the channel is constant, `highest` and `lowest` are its extremes in microvolts, and `held_high` and
+    `held_low` are whether it stays there for `HELD` samples. The filtered signal would not do: the filter rings for seconds
+    after a lead comes off.
     """
 
     constant: np.ndarray
@@ -31,26 +33,28 @@ class Marks:
 
     @staticmethod
     def joined(parts: "Sequence[Marks]") -> "Marks":
-        """The marks of windows that follow each other."""
+        """Marks of consecutive blocks of windows as one."""
         return Marks(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Marks)))
 
     @property
     def clipped(self) -> np.ndarray:
-        """Windows (windows,) in which a channel is held at its highest or lowest value in the whole recording."""
+        """Whether a channel stays at its extreme value of the whole recording, (windows,)."""
         high = self.held_high & (self.highest == self.highest.max(axis=0))
         low = self.held_low & (self.lowest == self.lowest.min(axis=0))
-        return (high | low).any(axis=1)
+        clipped: np.ndarray = (high | low).any(axis=1)
+        return clipped
 
 
 def marks(raw: np.ndarray, first: np.ndarray, last: np.ndarray) -> Marks:
-    """Marks of windows from sample `first` to `last` (included) of `raw` (electrodes, time)."""
+    """Marks of windows of `raw` (electrodes, time), from sample `first` to `last` inclusive."""
     return Marks(*(np.stack(column, axis=1) for column in zip(*(_marks(signal, first, last) for signal in raw), strict=True)))
 
 
 def _marks(signal: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Columns of `Marks` for one electrode, each (windows,)."""
     highest, lowest = _each(np.maximum, signal, first, last), _each(np.minimum, signal, first, last)
     same = signal[1:] == signal[:-1]
-    held = np.flatnonzero(same[1:] & same[:-1])  # where HELD equal samples begin
+    held = np.flatnonzero(same[1:] & same[:-1])  # first of HELD equal samples
     high, low = np.zeros(len(first), bool), np.zeros(len(first), bool)
     if len(held):
         values = np.full((2, len(signal)), [[-np.inf], [np.inf]])
@@ -63,32 +67,36 @@ def _marks(signal: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.
 
 
 def _each(reduce: np.ufunc, signal: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """`reduce` over each of the parts from sample `first` to `last` (included)."""
+    """`reduce` over each window from sample `first` to `last` (inclusive), (windows,)."""
     bounds = np.stack([first, last], axis=1).ravel()
-    # reduceat leaves out the last sample of a part.
-    return reduce(reduce.reduceat(signal, bounds)[::2], signal[last])
+    # reduceat excludes a window's last sample.
+    reduced: np.ndarray = reduce(reduce.reduceat(signal, bounds)[::2], signal[last])
+    return reduced
 
 
 def unit_factor(deviation: np.ndarray, correct: bool) -> float:
-    """By what a recording has to be multiplied to be in microvolts: 1 where its amplitude is plausible.
+    """Factor that converts a recording to microvolts: 1, or a power of 1000.
 
-    `deviation` (windows, channels) are standard deviations in windows. Raises `UnusableError` for an amplitude beyond
-    `PLAUSIBLE_UV` that is not to be corrected.
+    `deviation` (windows, channels) is the standard deviation of each window; its median is the recording's amplitude, and the
+    factor is 1 if that is plausible. Raises `UnusableError` if the amplitude is outside `PLAUSIBLE_UV` and either `correct` is
+    false or the amplitude is 0.
     """
     amplitude = float(np.median(deviation))
     if PLAUSIBLE_UV[0] <= amplitude <= PLAUSIBLE_UV[1]:
         return 1.0
     if not correct or amplitude == 0:
         raise UnusableError(
-            f"implausible amplitude: {amplitude:.3g} µV, as of a wrong unit; preprocess_eeg.wrong_units: correct rescales it"
+            f"implausible amplitude: {amplitude:.3g} µV (check the unit in its header; if only that is wrong, "
+            "preprocess_eeg.wrong_units: correct rescales it)"
         )
     return 1000.0 ** -round(log10(amplitude / TYPICAL_UV) / 3)
 
 
 def verdicts(seen: Marks, deviation: np.ndarray, parameters: PreprocessEeg) -> np.ndarray:
-    """Of each window, 0 where it is kept, or 1 + the place in `REASONS` of the first reason to drop it; (windows,) uint8.
+    """Verdict on each window, (windows,) uint8.
 
-    `deviation` (windows, channels), in microvolts, is that of the filtered windows.
+    0 keeps the window; 1 + an index in `REASONS` drops it for that reason, the first if several apply. `deviation` (windows,
+    channels) is the standard deviation of the filtered windows in microvolts.
     """
     found = np.zeros(len(deviation), np.uint8)
     if parameters.noisy_above is not None:

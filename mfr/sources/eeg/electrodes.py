@@ -1,4 +1,4 @@
-"""Where electrodes lie on the scalp."""
+"""Names of electrodes, their positions on the scalp, and their gains for sources."""
 
 import re
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ HEAD_M = 0.095
 
 @cache
 def _places() -> dict[str, np.ndarray]:
-    """Directions of the electrodes of the 10–5 system by their names in capitals: x to the right, y to the nose, z up."""
+    """Unit vectors to the electrodes of the 10–05 system, as `directions`, by name in capitals."""
     positions = mne.channels.make_standard_montage("colin27_1005").get_positions()["ch_pos"]
     return {name.upper(): place / np.linalg.norm(place) for name, place in positions.items()}
 
 
 def directions(channels: Sequence[str]) -> np.ndarray:
-    """Unit vectors (channels, 3) from the head's centre: x to the right, y to the nose, z up; NaN for an unknown name.
+    """Unit vectors (channels, 3) from the head's centre: x right, y to the nose, z up.
 
-    A bipolar channel such as `FP1-F7` lies between its electrodes.
+    A bipolar channel such as `FP1-F7` points halfway between its electrodes. An unknown name gives NaN.
     """
     return np.stack([_direction(name) for name in channels])
 
@@ -28,31 +28,39 @@ def directions(channels: Sequence[str]) -> np.ndarray:
 def _direction(channel: str) -> np.ndarray:
     unknown = np.full(3, np.nan)
     middle = np.mean([_places().get(name, unknown) for name in channel.upper().split("-")], axis=0)
-    return middle / np.linalg.norm(middle)
+    direction: np.ndarray = middle / np.linalg.norm(middle)
+    return direction
 
 
 def flattened(places: np.ndarray) -> np.ndarray:
-    """Unit vectors (channels, 3) on MNE's map of the head (channels, 2), in metres: the equator is its rim."""
+    """Positions (channels, 2) in metres on MNE's flat head map, whose rim is the equator.
+
+    `places` are unit vectors (channels, 3).
+    """
     angle = np.arccos(places[:, 2].clip(-1, 1))[:, None]
     around = places[:, :2] / np.linalg.norm(places[:, :2], axis=1, keepdims=True).clip(min=1e-9)
-    return HEAD_M * angle / (np.pi / 2) * around
+    flat: np.ndarray = HEAD_M * angle / (np.pi / 2) * around
+    return flat
 
 
 def gains(channels: Sequence[str], sources: np.ndarray, width: float | np.ndarray) -> np.ndarray:
-    """How strongly each channel sees sources at `sources` (s, 3), (s, channels): a Gaussian of the distance, of a given width.
+    """Gain (s, channels) of each channel for sources at `sources` (s, 3).
 
-    A bipolar channel sees the difference of its electrodes. A channel of unknown place sees nothing, unless none is known.
+    The gain is a Gaussian of the distance, with the standard deviation `width`. A bipolar channel has the difference of its
+    electrodes' gains. A channel at an unknown position has gain 0; if all positions are unknown, all gains are 1.
     """
     seen = np.stack([_seen(name, sources, width) for name in channels], axis=1)
     return np.ones_like(seen) if np.isnan(seen).all() else np.nan_to_num(seen)
 
 
 def _seen(channel: str, sources: np.ndarray, width: float | np.ndarray) -> np.ndarray:
+    """Gain (s,) of one channel; NaN if its position is unknown."""
     unknown = np.full(3, np.nan)
     places = np.stack([_places().get(name, unknown) for name in channel.upper().split("-")])
     squares = ((places[:, None] - sources[None]) ** 2).sum(axis=2)
     each = np.exp(-squares / (2 * np.square(width)))
-    return each[0] if len(each) == 1 else each[0] - each[1]
+    seen: np.ndarray = each[0] if len(each) == 1 else each[0] - each[1]
+    return seen
 
 
 TCP19 = tuple(
@@ -63,9 +71,10 @@ LABEL = re.compile(r"(?:EEG\s+)?([A-Z0-9]+)\.*(?:-(?:REF|LE|AR))?")
 
 
 def electrode(label: str) -> str:
-    """The electrode of the 10–20 system that a channel's label means: `EEG FP1-REF`, `Fp1.` and `fp1-LE` are FP1, T7 is T3.
+    """Electrode of the 10–20 system that a channel's label names.
 
-    Other labels come back in capitals; a bipolar channel such as `FP1-F7` is no electrode and stays as it is.
+    `EEG FP1-REF`, `Fp1.` and `fp1-LE` give FP1; T7 gives T3. Any other label, including a bipolar channel such as `FP1-F7`, is
+    returned in capitals.
     """
     label = label.strip().upper()
     match = LABEL.fullmatch(label)
@@ -75,5 +84,8 @@ def electrode(label: str) -> str:
 
 @cache
 def known_electrodes() -> tuple[str, ...]:
-    """Those of the 10–05 system, which holds the 10–20 and 10–10 systems: they tell EEG from a file's other channels."""
+    """Electrodes of the 10–05 system, which includes the 10–20 and 10–10 systems.
+
+    A file's other channels are not EEG.
+    """
     return tuple(dict.fromkeys(map(electrode, mne.channels.make_standard_montage("colin27_1005").ch_names)))

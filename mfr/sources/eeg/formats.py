@@ -1,4 +1,4 @@
-"""Recordings of any format that MNE reads: which channels a file holds, and its samples in microvolts, part by part."""
+"""Read the channels and samples of recordings in any format that MNE supports."""
 
 import configparser
 import re
@@ -21,7 +21,7 @@ from mfr.sources.eeg.electrodes import electrode
 from mfr.sources.eeg.recordings import ending
 
 VOLTS = ("uV", "µV", "μV", "mV", "V")
-# What MNE raises for files that are not what they seem; it has no error of its own.
+# MNE has no error class for invalid files; it raises any of these.
 UNREADABLE = (
     *(ValueError, OSError, RuntimeError, AssertionError, LookupError, ArithmeticError, AttributeError, TypeError, EOFError),
     *(struct.error, zlib.error, configparser.Error, MatReadError),
@@ -31,25 +31,25 @@ Read = Callable[[int, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file says that it holds; lists have one item a channel."""
+    """Channels that a file declares; lists have one item per channel."""
 
     labels: list[str]
     units: list[str]
     rates: list[Fraction]
     samples: list[int]
-    files: list[Path]  # the file itself and those that it is read with
+    files: list[Path]  # the file itself, then the files that MNE reads with it
 
     @property
     def seconds(self) -> float:
-        """Length of the recording."""
+        """Length of the recording, that of its longest channel."""
         return float(max(samples / rate for samples, rate in zip(self.samples, self.rates, strict=True)))
 
 
 def read_contents(path: Path) -> Contents:
-    """What a file holds, its samples unread.
+    """Channels of the file at `path`, without reading its samples.
 
-    Raises `UnusableError` for a file that cannot be read or is cut short, as far as its format tells: BrainVision only where
-    the header has DataPoints.
+    Raises `UnusableError` if the file cannot be read or is cut short. Not every format shows that it is cut short: BrainVision
+    does so only if its header has `DataPoints`.
     """
     if ending(path) in (".edf", ".bdf"):
         header = read_header(path)
@@ -67,9 +67,10 @@ def read_contents(path: Path) -> Contents:
 
 
 def find(contents: Contents, electrodes: Sequence[str]) -> list[int]:
-    """Channels that hold `electrodes`, in their order.
+    """Indices of the channels of `electrodes`, in the order of `electrodes`.
 
-    Raises `UnusableError` where one is missing or there twice, where rates differ, or where a unit is no voltage.
+    Raises `UnusableError` if an electrode is missing or present twice, if their sampling rates differ, or if a unit is not a
+    voltage.
     """
     named: dict[str, list[int]] = {}
     for channel, label in enumerate(contents.labels):
@@ -85,20 +86,21 @@ def find(contents: Contents, electrodes: Sequence[str]) -> list[int]:
         raise UnusableError("its electrodes have different sampling rates")
     wrong = sorted({contents.units[channel] for channel in channels} - set(VOLTS))
     if wrong:
-        raise UnusableError(f"unknown unit: {wrong[0]!r} is none of uV, mV, V")
+        raise UnusableError(f"unknown unit: {wrong[0]!r} is not uV, mV or V")
     return channels
 
 
 def reader(path: Path, contents: Contents, channels: Sequence[int]) -> Read:
-    """A function that gives the samples `first` to `last` (excluded) of `channels`, (channels, time) float64 in microvolts.
+    """Function that reads samples `first` to `last` (exclusive) of `channels`.
 
-    Raises `UnusableError`, as that function does, where MNE cannot read the file, and for values that are no numbers.
+    It returns (channels, last − first) float64 in microvolts. Both this call and the function raise `UnusableError` if MNE
+    cannot read the file; the function also raises it for NaN, infinity or missing samples.
     """
     labels = [contents.labels[channel] for channel in channels]
     with _Unreadable():
         if ending(path) in (".edf", ".bdf"):
             read_raw = mne.io.read_raw_edf if ending(path) == ".edf" else mne.io.read_raw_bdf
-            # latin1 because MNE raises a bare Exception for an annotation that is not the default UTF-8.
+            # latin1, because MNE raises a bare Exception if an annotation is not valid UTF-8, its default.
             raw = read_raw(path, include=labels, stim_channel=None, encoding="latin1", verbose="ERROR")
         else:
             raw = mne.io.read_raw(path, preload=False, verbose="ERROR")
@@ -106,11 +108,11 @@ def reader(path: Path, contents: Contents, channels: Sequence[int]) -> Read:
 
     def read(first: int, last: int) -> np.ndarray:
         with _Unreadable():
-            signals = raw.get_data(picks=picks, start=first, stop=last, verbose="ERROR")
+            signals: np.ndarray = raw.get_data(picks=picks, start=first, stop=last, verbose="ERROR")
         if signals.shape[1] != last - first:
             raise UnusableError(f"cut short: {first + signals.shape[1]} of {contents.samples[channels[0]]} samples")
         if not np.isfinite(signals).all():
-            raise UnusableError("has values that are no numbers")
+            raise UnusableError("contains NaN or infinite values")
         signals *= 1e6
         return signals
 
@@ -118,7 +120,7 @@ def reader(path: Path, contents: Contents, channels: Sequence[int]) -> Read:
 
 
 class _Unreadable:
-    """Turns what MNE raises into `UnusableError`, and keeps its warnings back."""
+    """Convert what MNE raises into `UnusableError`, and suppress its warnings."""
 
     def __enter__(self) -> None:
         self.warnings = warnings.catch_warnings(action="ignore")
@@ -126,13 +128,18 @@ class _Unreadable:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.warnings.__exit__(kind, error, trace)
-        # For some files it raises Exception itself.
+        # For some files MNE raises a bare Exception.
         if kind is Exception or isinstance(error, UNREADABLE):
-            raise UnusableError(f"cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from None
+            raise UnusableError(f"cannot be read: {_first_sentence(str(error)) or type(error).__name__}") from None
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.!?]) ", " ".join(text.split()), maxsplit=1)[0]
 
 
 def _check_brainvision(path: Path, samples: int) -> None:
-    # MNE takes the length from the size of the data file.
-    said = re.search(r"^DataPoints=(\d+)", path.read_text("latin-1"), re.MULTILINE) if ending(path) == ".vhdr" else None
-    if said and samples < int(said[1]):
-        raise UnusableError(f"cut short: {samples} of {said[1]} samples")
+    """Raise `UnusableError` if a BrainVision file has fewer samples than its header declares."""
+    # MNE infers the length from the size of the data file.
+    declared = re.search(r"^DataPoints=(\d+)", path.read_text("latin-1"), re.MULTILINE) if ending(path) == ".vhdr" else None
+    if declared and samples < int(declared[1]):
+        raise UnusableError(f"cut short: {samples} of {declared[1]} samples")

@@ -1,4 +1,4 @@
-"""Electrodes: which one a channel's label means, which are studied, and what each is measured against."""
+"""Which electrodes are studied, and the reference that each is measured against."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from mfr.runtime.errors import UserError
 from mfr.sources.eeg.electrodes import TCP19, electrode, known_electrodes
 
-# The pairs of TUH EEG's montage 01_tcp_ar, in its order.
+# Electrode pairs of TUH EEG's montage 01_tcp_ar, in its order.
 TCP_BIPOLAR = (
     *(("FP1", "F7"), ("F7", "T3"), ("T3", "T5"), ("T5", "O1"), ("FP2", "F8"), ("F8", "T4"), ("T4", "T6"), ("T6", "O2")),
     *(("A1", "T3"), ("T3", "C3"), ("C3", "CZ"), ("CZ", "C4"), ("C4", "T4"), ("T4", "A2")),
@@ -19,34 +19,40 @@ Kind = Literal["referential", "average", "tcp_bipolar"]
 
 
 def named(channels: Sequence[str]) -> list[str]:
-    """Electrodes of a list of names. Raises `UserError` for an empty list or an electrode named twice."""
+    """Electrodes of a list of labels; `UserError` if it is empty or gives an electrode twice."""
     names = [electrode(name) for name in channels]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"preprocess_eeg.channels names {', '.join(twice)} twice: name each electrode once")
+        raise UserError(
+            f"preprocess_eeg.channels: lists {', '.join(twice)} twice; list each electrode once (T7, T8, P7 and P8 are other "
+            "names of T3, T4, T5 and T6)"
+        )
     if not names:
-        raise UserError("preprocess_eeg.channels is empty: give tcp19, common, or a list of electrodes such as [C3, C4]")
+        raise UserError("preprocess_eeg.channels: the list is empty; give tcp19, common or electrodes such as [C3, C4]")
     return names
 
 
 def common(recordings: Sequence[Sequence[str]]) -> list[str]:
-    """Known electrodes that are among the labels of each of `recordings`, those of TCP19 first.
+    """Known electrodes that all of `recordings` have, those of TCP19 first.
 
-    Raises `UserError` where there is none.
+    Each recording is given by its labels. Raises `UserError` if there is no such electrode.
     """
     everywhere = set.intersection(*(set(map(electrode, labels)) for labels in recordings))
     found = [name for name in dict.fromkeys([*TCP19, *known_electrodes()]) if name in everywhere]
     if not found:
         raise UserError(
-            f"preprocess_eeg.channels is common, but no electrode is in all of {len(recordings)} recordings: give tcp19 or a "
-            "list of electrodes, so that recordings without them are skipped"
+            f"preprocess_eeg.channels: common, but no electrode is in all of {len(recordings)} recordings; give tcp19 or a "
+            "list of electrodes, and recordings that lack one are skipped"
         )
     return found
 
 
 @dataclass(frozen=True)
 class Montage:
-    """The electrodes that are read, and what their signals are measured against."""
+    """The electrodes to read, and the reference that their signals are measured against.
+
+    Raises `UserError` if too few electrodes are given for the reference.
+    """
 
     electrodes: list[str]
     kind: Kind
@@ -54,30 +60,31 @@ class Montage:
     def __post_init__(self) -> None:
         if self.kind == "average" and len(self.electrodes) < 2:
             raise UserError(
-                f"preprocess_eeg.montage is average, but {self.electrodes[0]} is the only electrode: less its own mean nothing "
-                "is left; give referential, or more channels"
+                f"preprocess_eeg.montage: average needs at least two electrodes, but {self.electrodes[0]} is the only one; "
+                "give referential or more channels"
             )
         if self.kind == "tcp_bipolar" and not self.pairs:
             raise UserError(
-                f"preprocess_eeg.montage is tcp_bipolar, but none of its pairs is among {', '.join(self.electrodes)}: "
-                "give tcp19 as channels, or neighbours such as [FP1, F7, T3]"
+                f"preprocess_eeg.montage: tcp_bipolar, but none of its pairs is among {', '.join(self.electrodes)}; set "
+                "preprocess_eeg.channels to tcp19 or to neighbours such as [FP1, F7, T3]"
             )
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """TUH's pairs of which both electrodes are there."""
+        """TUH EEG's pairs whose electrodes are both in `electrodes`."""
         return [(first, second) for first, second in TCP_BIPOLAR if {first, second} <= set(self.electrodes)]
 
     @property
     def channels(self) -> list[str]:
-        """Names of the channels that `apply` gives: electrodes, or pairs such as FP1-F7."""
+        """Names of the channels that `apply` returns: electrodes, or pairs such as FP1-F7."""
         return [f"{first}-{second}" for first, second in self.pairs] if self.kind == "tcp_bipolar" else self.electrodes
 
     def apply(self, signals: np.ndarray) -> np.ndarray:
-        """The channels (channels, time) of the electrodes' signals (electrodes, time)."""
+        """Signals (channels, time) of `channels`, from those of `electrodes` (electrodes, time)."""
+        applied: np.ndarray = signals
         if self.kind == "average":
-            return signals - signals.mean(axis=0)
-        if self.kind == "tcp_bipolar":
+            applied = signals - signals.mean(axis=0)
+        elif self.kind == "tcp_bipolar":
             first, second = ([self.electrodes.index(pair[side]) for pair in self.pairs] for side in (0, 1))
-            return signals[first] - signals[second]
-        return signals
+            applied = signals[first] - signals[second]
+        return applied

@@ -1,4 +1,7 @@
-"""One recording after another into filtered signals and their windows' verdicts, kept as finished pieces in scratch."""
+"""Filter recordings one by one, judge their windows, and turn kept windows into vectors.
+
+Filtered signals and verdicts are kept in scratch, so that an interrupted run resumes with the recordings that are left.
+"""
 
 import hashlib
 import json
@@ -21,13 +24,13 @@ from mfr.sources.eeg.montage import Montage
 from mfr.sources.eeg.signals import Block, Plan, moments, standardise, windows
 from mfr.sources.manifest import sha256
 
-SAMPLED = 1 << 18  # samples of a channel for its median, 34 minutes at 128 Hz
-IQR_OF_NORMAL = 1.349
+SAMPLED = 1 << 18  # samples of a channel from which its quartiles are estimated; 34 minutes at 128 Hz
+IQR_OF_NORMAL = 1.349  # in standard deviations
 
 
 @dataclass(frozen=True)
 class Job:
-    """A usable recording, and what is to be made of it."""
+    """A usable recording, and how to convert it."""
 
     path: Path
     contents: Contents
@@ -37,39 +40,43 @@ class Job:
 
     @property
     def plan(self) -> Plan:
-        """How it becomes windows."""
+        """How the recording is cut into windows."""
         return Plan(self.contents.samples[self.channels[0]], self.rate, self.parameters)
 
     @property
     def rate(self) -> Fraction:
-        """Samples a second."""
+        """Sampling rate in Hz."""
         return self.contents.rates[self.channels[0]]
 
     @property
     def name(self) -> str:
-        """What its pieces are called: other for a file that has another place, size or time."""
+        """Name of its pieces in scratch: a hash of its files' paths, sizes and times."""
         states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in self.contents.files]
         return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a recording: why it is skipped, or its windows' verdicts, and what standardises the kept ones."""
+    """Verdicts on a recording's windows, and the mean and deviation that standardise them."""
 
-    skipped: str
+    skipped: str  # why the recording is skipped, or empty
     verdicts: np.ndarray  # (windows,) uint8
     mean: np.ndarray  # (windows or 1, channels) float64, in microvolts
-    deviation: np.ndarray
-    factor: float  # by which its signals are multiplied
+    deviation: np.ndarray  # as mean
+    factor: float  # multiplies the signals, to correct their unit
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Windows dropped for each of `REASONS`."""
+        """Number of windows dropped for each of `REASONS`."""
         return {reason: int((self.verdicts == code).sum()) for code, reason in enumerate(REASONS, start=1)}
 
 
 def convert(job: Job, parts: Parts) -> None:
-    """Filter the recording of `job` and judge its windows; pieces of `parts` are its blocks, `NAME-0`, …, and last, `NAME`."""
+    """Filter the recording of `job`, judge its windows, and store both in `parts`.
+
+    The pieces are the blocks of filtered signals, `NAME-0`, `NAME-1`, …, and last the outcome, `NAME`. A recording that turns
+    out to be unusable has an outcome too.
+    """
     try:
         outcome = _convert(job, parts)
     except UnusableError as error:
@@ -81,7 +88,7 @@ def convert(job: Job, parts: Parts) -> None:
 
 
 def outcome_of(job: Job, parts: Parts) -> Outcome:
-    """What `convert` found out."""
+    """Outcome that `convert` stored for a job."""
     piece = load(parts.get(job.name))
     skipped = piece["skipped"].tobytes().decode()
     return Outcome(skipped, piece["verdicts"], piece["mean"], piece["deviation"], float(piece["factor"][0]))
@@ -92,12 +99,15 @@ def _put(parts: Parts, name: str, arrays: dict[str, np.ndarray]) -> None:
 
 
 def sha256_of(job: Job, parts: Parts) -> str:
-    """The hash of the files that `convert` read, one after another."""
-    return load(parts.get(job.name))["sha256"].tobytes().decode()
+    """SHA-256 of the files that `convert` read, concatenated."""
+    return str(load(parts.get(job.name))["sha256"].tobytes().decode())
 
 
 def columns(job: Job, outcome: Outcome, chosen: np.ndarray, parts: Parts) -> Iterator[dict[str, np.ndarray]]:
-    """Vectors of the `chosen` (windows,) of the kept windows, block by block, with start_s, mean and deviation; all float32."""
+    """Vectors, start_s, mean and deviation of the `chosen` windows, block by block.
+
+    All are float32. `chosen` (windows,) is a mask of kept windows.
+    """
     for number, block in enumerate(job.plan.blocks(len(job.channels))):
         every = windows(load(parts.get(f"{job.name}-{number}"))["signals"], job.plan.window, job.plan.step)
         kept = np.flatnonzero(chosen[block.first : block.last])
@@ -113,15 +123,16 @@ def columns(job: Job, outcome: Outcome, chosen: np.ndarray, parts: Parts) -> Ite
 
 @dataclass
 class _Measured:
-    """What is known of a recording's windows when all are filtered."""
+    """Statistics of all windows of a recording."""
 
-    seen: Marks
-    mean: np.ndarray  # (windows, channels) float64, as is the deviation
-    deviation: np.ndarray
-    sampled: list[tuple[np.ndarray, np.ndarray]]
+    seen: Marks  # before the filter; all else is after it
+    mean: np.ndarray  # (windows, channels) float64
+    deviation: np.ndarray  # as mean
+    sampled: list[tuple[np.ndarray, np.ndarray]]  # for each block, what `_sampled` returns
 
 
 def _measured(job: Job, parts: Parts) -> _Measured:
+    """Filter a recording, store its blocks in `parts`, and return statistics of its windows."""
     plan = job.plan
     read = reader(job.path, job.contents, job.channels)
     seen, sampled = [], []
@@ -138,6 +149,7 @@ def _measured(job: Job, parts: Parts) -> _Measured:
 
 
 def _convert(job: Job, parts: Parts) -> Outcome:
+    """Outcome of a recording; `UnusableError` if the whole recording is unusable."""
     found = _measured(job, parts)
     mean, deviation = found.mean, found.deviation
     changing = ~found.seen.constant.any(axis=1)
@@ -158,6 +170,7 @@ def _convert(job: Job, parts: Parts) -> Outcome:
 
 
 def _why_none(every: Marks, verdict: np.ndarray, job: Job) -> str:
+    """Why no window of a recording is kept."""
     always = [name for name, constant in zip(job.montage.electrodes, every.constant.T, strict=True) if constant.all()]
     if always:
         return f"constant: {', '.join(always)}"
@@ -166,13 +179,16 @@ def _why_none(every: Marks, verdict: np.ndarray, job: Job) -> str:
 
 
 def _pooled(mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (1, channels) over all windows, of those of each window (windows, channels)."""
+    """Mean and standard deviation (1, channels) of all windows, from those of each."""
     middle = mean.mean(axis=0, keepdims=True)
     return middle, np.sqrt((deviation**2 + (mean - middle) ** 2).mean(axis=0, keepdims=True))
 
 
 def _sampled(signals: np.ndarray, block: Block, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """Windows (samples,) and values (channels, samples) of a block's samples, of every nth where a recording has many."""
+    """Window (samples,) and values (channels, samples) of some of a block's samples.
+
+    In a long recording these are every nth sample, at most about `SAMPLED` in all blocks.
+    """
     every = ceil(plan.count * plan.step / SAMPLED)
     first = block.first * plan.step
     places = np.arange(ceil(first / every) * every, block.last * plan.step, every)
@@ -181,10 +197,14 @@ def _sampled(signals: np.ndarray, block: Block, plan: Plan) -> tuple[np.ndarray,
 
 
 def _robust(sampled: list[tuple[np.ndarray, np.ndarray]], kept: np.ndarray, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Median and interquartile range, in standard deviations of a normal distribution, (1, channels), of the kept windows."""
+    """Median and robust deviation of the kept windows, each (1, channels).
+
+    The deviation is the interquartile range / 1.349, which is 1 for a standard normal distribution. Raises `UnusableError` if
+    a channel's range is 0.
+    """
     values = np.concatenate([values[:, kept[window]] for window, values in sampled], axis=1)
     low, middle, high = np.percentile(values.astype(np.float64), [25, 50, 75], axis=1)
     narrow = [name for name, width in zip(names, high - low, strict=True) if width <= 0]
     if narrow:
-        raise UnusableError(f"constant for the most part: {', '.join(narrow)}")
+        raise UnusableError(f"constant most of the time: {', '.join(narrow)}")
     return middle[None], (high - low)[None] / IQR_OF_NORMAL

@@ -1,4 +1,4 @@
-"""Which recordings are studied: the files below a root."""
+"""Pin the recordings to study, the files below a root, in a manifest."""
 
 from pathlib import Path
 
@@ -10,11 +10,14 @@ from mfr.runtime.errors import UserError
 from mfr.sources.manifest import PinnedFile, check_unchanged, pinned, read_manifest, visible
 
 ENDINGS = (".edf", ".bdf", ".gdf", ".fif", ".fif.gz", ".vhdr", ".set")
-COMPANIONS = (".eeg", ".vmrk", ".dat", ".fdt")  # what a .vhdr or .set file is read with
+COMPANIONS = (".eeg", ".vmrk", ".dat", ".fdt")  # files that MNE reads with a .vhdr or .set file
 
 
 class RecordingManifest(BaseModel):
-    """The recordings below `root`, which is absolute or relative to the manifest's folder, and files that they refer to."""
+    """The recordings below `root`, and the companion files that they refer to.
+
+    `root` is absolute, or relative to the manifest's folder.
+    """
 
     root: str
     files: list[PinnedFile]
@@ -22,44 +25,47 @@ class RecordingManifest(BaseModel):
 
 
 def ending(path: Path) -> str:
-    """The one of `ENDINGS` or `COMPANIONS` that a file's name has, in small letters; or an empty string."""
+    """The one of `ENDINGS` or `COMPANIONS` that a file's name has, in any case; or `""`."""
     return next((end for end in (*ENDINGS, *COMPANIONS) if path.name.lower().endswith(end)), "")
 
 
 def pin(root: Path) -> RecordingManifest:
-    """The recordings of a user's folder and its subfolders; `UserError` where there are none."""
+    """Manifest of a user's recordings in `root` and its subfolders; `UserError` if none."""
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
-        raise UserError(f"prepare_recordings.recordings: {root} {what}: give a folder of recordings, simulated or eegbci")
+        raise UserError(f"prepare_recordings.recordings: {root} {what}; give a folder of recordings, simulated or eegbci")
     files = visible(root)
     recordings = [path for path in files if ending(path) in ENDINGS]
     if not recordings:
-        raise UserError(f"prepare_recordings.recordings: {root} and its subfolders hold no file in {', '.join(ENDINGS)}")
+        raise UserError(
+            f"prepare_recordings.recordings: {root} and its subfolders contain no file with the ending {', '.join(ENDINGS)}; "
+            "give a folder of recordings, simulated or eegbci"
+        )
     companions = [path for path in files if ending(path) in COMPANIONS]
     return RecordingManifest(root=str(root.resolve()), files=pinned(root, recordings), companions=pinned(root, companions))
 
 
 def pin_eegbci(wanted: Eegbci) -> RecordingManifest:
-    """The files of MNE's data set `eegbci`, in MNE's folder of data sets, where those that are missing are downloaded to.
+    """Manifest of the data set `eegbci` in MNE's data folder.
 
-    Raises `UserError` where one cannot be downloaded.
+    Missing files are downloaded. Raises `UserError` if a file cannot be downloaded.
     """
     try:
         files = load_data(list(range(1, wanted.subjects + 1)), wanted.runs, update_path=False, verbose="ERROR")
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"prepare_recordings.recordings: eegbci cannot be downloaded ({reason}): it needs a network once; or give "
-            "a folder of recordings, or simulated"
+            f"prepare_recordings.recordings: eegbci cannot be downloaded ({reason}); connect to a network for its first use, "
+            "or give a folder of recordings or simulated"
         ) from None
     root = Path(files[0]).parents[1]
     return RecordingManifest(root=str(root.resolve()), files=pinned(root, map(Path, files)))
 
 
 def recording_manifest(folder: Path) -> tuple[Path, list[str]]:
-    """The root and the files below it that prepare_recordings listed in `folder`.
+    """Root, and paths below it, of the recordings that prepare_recordings listed in `folder`.
 
-    Raises `UserError` where there is no manifest, and where a file is not what it was.
+    Raises `UserError` if there is no manifest, or if a file is missing or has changed since it was listed.
     """
     manifest = read_manifest(RecordingManifest, folder, "prepare_recordings")
     root = folder / manifest.root

@@ -1,7 +1,11 @@
-"""A small simulated corpus of EEG recordings, laid out and named as TUH EEG is (Obeid and Picone, 2016).
+"""Simulate a small corpus of EEG recordings.
 
-A recording is a sum of: 1/f background and weak theta and beta from sources spread over the scalp, alpha that waxes and wanes
-and is strongest over the occiput, blinks, muscle bursts over the temples, the mains, and the amplifier's noise.
+Its folders and names follow TUH EEG (Obeid and Picone, 2016). A recording is the sum of
+
+- a 1/f background and weak theta and beta rhythms, from sources spread over the scalp,
+- an alpha rhythm that waxes and wanes, strongest over the occiput,
+- blinks, and muscle bursts over the temples,
+- mains interference and amplifier noise.
 """
 
 import datetime
@@ -18,8 +22,8 @@ from mfr.sources.eeg.electrodes import TCP19
 RATES_HZ = (250, 256, 400, 512)
 RANGE_UV = 800.0
 SOURCES = 24
-LEVEL = 1.3  # the mean power from 1 to 45 Hz is that of a recording of a healthy adult
-# Polar angle from the vertex and azimuth from the nose (right positive), in degrees, of each electrode of the 10–20 system.
+LEVEL = 1.3  # scales the mean power from 1 to 45 Hz to that of a healthy adult's recording
+# For each electrode of the 10–20 system, polar angle from the vertex and azimuth from the nose (right positive), in degrees.
 SCALP = {
     **{"FP1": (72, -18), "FP2": (72, 18), "F7": (72, -54), "F8": (72, 54), "T3": (72, -90), "T4": (72, 90), "T5": (72, -126)},
     **{"T6": (72, 126), "O1": (72, -162), "O2": (72, 162), "F3": (49, -39), "F4": (49, 39), "P3": (49, -141), "P4": (49, 141)},
@@ -40,7 +44,7 @@ class Session:
 
     @property
     def path(self) -> str:
-        """Where it lies, as in TUH EEG: group, subject, session and year, montage, name."""
+        """Path in the corpus, as in TUH EEG: group, subject, session and year, montage, file name."""
         name = "".join(chr(ord("a") + self.subject // 26**place % 26) for place in reversed(range(8)))
         montage = "01_tcp_ar" if self.reference == "REF" else "02_tcp_le"
         folder = f"edf/{self.subject // 100:03d}/{name}/s{self.number:03d}_2015/{montage}"
@@ -48,7 +52,10 @@ class Session:
 
 
 def sessions(subjects: int) -> list[Session]:
-    """One session of every other subject, two of the rest; the second subject's second file is cut short."""
+    """Sessions of the corpus: one or two per subject, alternately.
+
+    The second subject's second file is cut short.
+    """
     made: list[Session] = []
     for subject in range(subjects):
         for number in range(1, 2 + subject % 2):
@@ -60,7 +67,10 @@ def sessions(subjects: int) -> list[Session]:
 
 
 def write_corpus(folder: Path, subjects: int, seconds: int, seed: int) -> list[str]:
-    """Write the corpus below `folder`, byte for byte the same for equal arguments; the files' paths relative to it."""
+    """Write the corpus below `folder` and return its files' paths relative to `folder`.
+
+    Equal arguments give equal bytes.
+    """
     for session in sessions(subjects):
         path = folder / session.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +82,7 @@ def write_corpus(folder: Path, subjects: int, seconds: int, seed: int) -> list[s
 
 
 def _write(path: Path, session: Session, seconds: int, seed: int) -> None:
+    """Write a session as an EDF file: the channels `TCP19`, and some channels that are not EEG."""
     channels = zip(TCP19, simulate(session, seconds, seed), strict=True)
     signals = [_signal(f"EEG {name}-{session.reference}", channel, session.rate_hz) for name, channel in channels]
     heart_rate = 2 * session.rate_hz if session.number == 2 else session.rate_hz
@@ -80,7 +91,7 @@ def _write(path: Path, session: Session, seconds: int, seed: int) -> None:
     signals.append(_signal(f"PHOTIC-{session.reference}", np.zeros(seconds * session.rate_hz), session.rate_hz))
     if session.subject % 3 == 0:
         signals.append(_signal("IBI", np.full(seconds, 0.85), 1))
-    # The date stands for all: a recording's bytes depend on nothing but the parameters.
+    # A fixed date, so that a recording's bytes depend only on the parameters.
     header = edfio.Recording(startdate=datetime.date(2015, 1, 1))
     edfio.Edf(signals, recording=header, starttime=datetime.time(12), data_record_duration=1).write(path)
 
@@ -91,9 +102,10 @@ def _signal(label: str, data: np.ndarray, rate_hz: int) -> edfio.EdfSignal:
 
 
 def simulate(session: Session, seconds: int, seed: int) -> np.ndarray:
-    """The 19 channels of `TCP19`, (19, seconds · rate) float64 in microvolts.
+    """Signals of the channels `TCP19`, (19, seconds · rate) float64 in microvolts.
 
-    What is the subject's own (frequency and strength of alpha, where the sources lie) is the same in all its sessions.
+    The frequency of alpha, the strength of each rhythm and the positions of the sources are the same in all of a subject's
+    sessions.
     """
     subject = numpy_stream("simulated_subject", seed, session.subject)
     alpha_hz = subject.uniform(9.2, 10.4)
@@ -118,38 +130,50 @@ def simulate(session: Session, seconds: int, seed: int) -> np.ndarray:
     signals += _muscle(random, noise(4, lambda f: (f > 15) * np.exp(-(((f - 80) / 30) ** 2) / 2)), rate) * strength[4]
     mains = np.sin(2 * np.pi * session.line_hz * np.arange(samples) / rate)
     signals += random.uniform(1.5, 4.5, size=(len(TCP19), 1)) * mains
-    return LEVEL * (signals + random.normal(0, 0.8, size=signals.shape))
+    scaled: np.ndarray = LEVEL * (signals + random.normal(0, 0.8, size=signals.shape))
+    return scaled
 
 
 def coloured(
     random: np.random.Generator, count: int, samples: int, rate_hz: float, spectrum: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Gaussian noise (count, samples) of unit variance whose power at frequency f is proportional to `spectrum(f)`."""
+    """Gaussian noise (count, samples) of unit variance with a given spectrum.
+
+    Its power at frequency f is proportional to `spectrum(f)`.
+    """
     frequencies = np.fft.rfftfreq(samples, 1 / rate_hz)
     amplitude = np.sqrt(spectrum(frequencies))
     parts = random.normal(size=(2, count, len(frequencies)))
     noise = np.fft.irfft((parts[0] + 1j * parts[1]) * amplitude, n=samples, axis=1)
-    return noise * samples / (2 * np.sqrt((amplitude**2).sum()))
+    scaled: np.ndarray = noise * samples / (2 * np.sqrt((amplitude**2).sum()))
+    return scaled
 
 
 def _power_law(frequencies: np.ndarray, exponent: float) -> np.ndarray:
-    # Flat below 0.3 Hz, as behind an amplifier's high-pass, and nothing at 0.
-    return (frequencies > 0) * np.maximum(frequencies, 0.3) ** -exponent
+    # Flat below 0.3 Hz, as after an amplifier's high-pass filter, and 0 at 0 Hz.
+    power: np.ndarray = (frequencies > 0) * np.maximum(frequencies, 0.3) ** -exponent
+    return power
 
 
 def _positions(angles: list[tuple[float, float]]) -> np.ndarray:
+    """Unit vectors (angles, 3) for polar angles and azimuths as in `SCALP`."""
     polar, azimuth = np.radians(angles).T
     return np.stack([np.sin(polar) * np.sin(azimuth), np.sin(polar) * np.cos(azimuth), np.cos(polar)], axis=1)
 
 
 def _gains(places: np.ndarray, width: float) -> np.ndarray:
-    """How much a source at `places` (sources, 3) is seen at each electrode, (19, sources): a Gaussian of their distance."""
+    """Gain (19, sources) of each electrode of `TCP19` for sources at `places` (sources, 3).
+
+    The gain is a Gaussian of the distance, with the standard deviation `width`.
+    """
     electrodes = _positions([SCALP[name] for name in TCP19])
     distance = np.linalg.norm(electrodes[:, None] - places[None], axis=2)
-    return np.exp(-((distance / width) ** 2) / 2)
+    gain: np.ndarray = np.exp(-((distance / width) ** 2) / 2)
+    return gain
 
 
 def _blinks(random: np.random.Generator, samples: int, rate: int) -> np.ndarray:
+    """Blinks (19, samples) at random times, strongest over the forehead."""
     shape = np.hanning(int(0.4 * rate))
     train = np.zeros(samples)
     for start in np.cumsum(random.gamma(4, 1.5, size=2 + samples // rate)) * rate:
@@ -159,10 +183,12 @@ def _blinks(random: np.random.Generator, samples: int, rate: int) -> np.ndarray:
 
 
 def _muscle(random: np.random.Generator, noise: np.ndarray, rate: int) -> np.ndarray:
+    """Muscle activity (19, samples): bursts of `noise` (4, samples) around the temples."""
     envelope = np.full(noise.shape, 0.1)
     for row in envelope:
         for start in np.cumsum(random.gamma(2, 6, size=2 + len(row) // rate)) * rate:
             length = int(random.uniform(0.4, 1.6) * rate)
             if start + length < len(row):
                 row[int(start) : int(start) + length] += np.hanning(length)
-    return 14 * _gains(_positions([(85, -90), (85, 90), (85, -60), (85, 60)]), 0.3) @ (noise * envelope)
+    muscle: np.ndarray = 14 * _gains(_positions([(85, -90), (85, 90), (85, -60), (85, 60)]), 0.3) @ (noise * envelope)
+    return muscle

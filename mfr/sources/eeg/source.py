@@ -17,11 +17,11 @@ class EegSource(Source):
     explained_by = "mfr.description.windows"
 
     def measured(self, method: str, seed: str | int) -> list[Path]:
-        """How well each ensemble denoises."""
+        """The file of how well an ensemble denoises."""
         return [paths.denoising(method, seed)]
 
     def outside(self, section: SourceSection) -> dict[str, tuple[str, Path]]:
-        """The folder of recordings."""
+        """The parameter that may name a user's folder of recordings."""
         assert isinstance(section, Eeg)
         return {"prepare_recordings.recordings": (section.prepare_recordings.recordings, paths.RECORDINGS)}
 

@@ -1,4 +1,4 @@
-"""Which vectors train, validate and evaluate: those of different subjects, or of different times of each recording."""
+"""Split windows into training, validation and held-out, by subject or by time."""
 
 from typing import Literal
 
@@ -14,18 +14,19 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
 
 
 def by_subject(subjects: list[str], skipped: str, parameters: PreprocessEeg) -> dict[str, Split]:
-    """The side of each of `subjects`; held-out and, unless its share is 0, validation have at least one, as has training.
+    """Side of each of `subjects`.
 
-    Raises `UserError` where there are too few; it says with `skipped` why other recordings are of no use.
+    Every side has at least one subject, except validation if its share is 0. Raises `UserError` if there are too few subjects;
+    its message includes `skipped`, which says why other recordings are unusable.
     """
     validated = int(parameters.validation_share > 0)
     if len(subjects) < 2 + validated:
-        without = "validation_share: 0 to do without validation, or " if len(subjects) == 2 else ""
+        without = "validation_share: 0 (no validation) or " if len(subjects) == 2 else ""
         raise UserError(
-            f"{'training, validation and held-out' if validated else 'training and held-out'} vectors need {2 + validated} "
-            f"subjects, but all usable recordings are of {', '.join(map(repr, subjects))}{skipped and f' (skipped: {skipped})'}"
-            f": add another subject's, or set in preprocess_eeg {without}split: time; or, if these are of more subjects, put "
-            "each one's into a folder of its own below the recordings, or set subject_pattern"
+            f"preprocess_eeg.split: {'training, validation and held-out' if validated else 'training and held-out'} vectors "
+            f"need {2 + validated} subjects, but all usable recordings are of {', '.join(map(repr, subjects))}"
+            f"{skipped and f' (skipped: {skipped})'}; add recordings of another subject, or set {without}split: time; if these "
+            "are of more subjects, set subject_pattern or put each subject's recordings in a folder of its own"
         )
     heldout = min(max(round(parameters.heldout_share * len(subjects)), 1), len(subjects) - 1 - validated)
     validation = validated * min(max(round(parameters.validation_share * len(subjects)), 1), len(subjects) - 1 - heldout)
@@ -35,9 +36,10 @@ def by_subject(subjects: list[str], skipped: str, parameters: PreprocessEeg) -> 
 
 
 def by_time(plan: Plan, parameters: PreprocessEeg) -> dict[Split, np.ndarray]:
-    """Which windows of a recording are on each side, (windows,) bool: the first part, a middle one and the last.
+    """Mask (windows,) of each side's windows in a recording.
 
-    No sample is on two sides: windows that reach over a border are on none.
+    The first part is for training, the last is held-out, and validation is in between. Windows that cross a border are on no
+    side, so that no sample is on two.
     """
     start = np.arange(plan.count) * plan.step
     end = start + plan.window

@@ -1,4 +1,4 @@
-"""Whose a recording is, by its path."""
+"""The subject of a recording, from its path."""
 
 import re
 from pathlib import PurePosixPath
@@ -10,26 +10,34 @@ BIDS_NAME = re.compile(r"(sub-[A-Za-z0-9]+)(?:_.*)?")
 
 
 def subject_of(path: str, pattern: str | None = None) -> str:
-    """Whose recording a path, relative to the folder of recordings and with slashes, is.
+    """Subject of the recording at `path`, relative to the folder of recordings with slashes.
 
-    The one group of `pattern`, where it is found in the path. Without a pattern the first that fits: the name of TUH EEG
-    (`aaaaaaaa_s001_t000.edf` → aaaaaaaa), a part of the path in BIDS' form (`sub-01/…` or `sub-01_task-rest_eeg.edf` →
-    sub-01), the topmost folder, the file's name without its ending. One name is one subject wherever its files lie, and is on
-    one side of the split; whoever has two names can be on two.
+    With a `pattern`, the subject is its one group. Without one, it is the first of these that applies:
 
-    Raises `UnusableError` where the pattern does not fit.
+    1. TUH EEG's name: `aaaaaaaa_s001_t000.edf` → aaaaaaaa
+    2. a BIDS name anywhere in the path: `sub-01/…` or `sub-01_task-rest_eeg.edf` → sub-01
+    3. the topmost folder
+    4. the file's name without its ending
+
+    All recordings with one subject name are on the same side of the split, whatever their folders. A person with two names can
+    be on two sides.
+
+    Raises `UnusableError` if `pattern` does not match.
     """
     if pattern is not None:
         found = re.search(pattern, path)
         if not found or not found[1]:
-            raise UnusableError(f"no subject: preprocess_eeg.subject_pattern is not found in {path}")
+            raise UnusableError(f"no subject: preprocess_eeg.subject_pattern does not match {path}")
         return found[1]
     place = PurePosixPath(path)
     return _by_convention(place) or (_stem(place) if is_by_file(path) else place.parts[0])
 
 
 def is_by_file(path: str) -> bool:
-    """Whether `subject_of`, without a pattern, takes a file's own name, which may be that of one session of several."""
+    """Whether `subject_of`, without a pattern, uses the file's own name.
+
+    Such a name may be of only one of a subject's sessions.
+    """
     place = PurePosixPath(path)
     return len(place.parts) == 1 and _by_convention(place) is None
 

@@ -1,4 +1,4 @@
-"""One task on many things, in several processes."""
+"""Map a task over items in worker processes."""
 
 import multiprocessing
 import os
@@ -16,17 +16,18 @@ Shared = TypeVar("Shared")
 
 
 def in_processes(task: Callable[[Item, Shared], None], items: Sequence[Item], shared: Shared, workers: int) -> Iterator[None]:
-    """Do `task(item, shared)` for each item, `workers` at a time; yields after each that is done, in no fixed order.
+    """Run `task(item, shared)` for each item, `workers` at a time.
 
-    With one worker in this process, else in processes that end with it, however it ends. Raises what a task raises, and
-    `UserError` where a process was killed.
+    Yields after each finished item, in no fixed order. One worker runs in this process. Several run in processes of their own,
+    which end when this process ends, even if it is killed. Raises what a task raises, and `UserError` if a worker process
+    dies.
     """
     if workers == 1 or len(items) < 2:
         for item in items:
             task(item, shared)
             yield
         return
-    # Not forked: a fork copies the locks that torch's and HDF5's threads may hold.
+    # Spawned, because a fork copies locks that threads of torch and HDF5 may hold.
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(items)), spawning, initializer=_end_with_parent) as pool:
         try:
@@ -35,14 +36,15 @@ def in_processes(task: Callable[[Item, Shared], None], items: Sequence[Item], sh
                 yield
         except BrokenProcessPool:
             raise UserError(
-                f"one of {workers} worker processes was killed, perhaps for want of memory: set execution.workers lower and "
-                "run again; what is done stays done"
+                f"execution.workers: one of {workers} worker processes died, perhaps because memory ran out; lower it and run "
+                "again (finished recordings are kept); if that does not help, a damaged file may crash its reader"
             ) from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _end_with_parent() -> None:
+    """Set up a worker process to exit when its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""The source `language_model`: activations of a language model at a hook point."""

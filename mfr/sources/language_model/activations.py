@@ -1,4 +1,4 @@
-"""Activations of a language model in blocks, so that a dump that was cut off goes on after the last whole one."""
+"""Capture a language model's activations in blocks, so that an interrupted dump resumes."""
 
 import sys
 import time
@@ -27,7 +27,10 @@ class Float16OverflowError(Exception):
 
 @dataclass
 class Capture:
-    """What is captured of which model: vectors of the positions that `is_kept` keeps, `batch` sequences at once."""
+    """A model, a hook, and how to capture vectors there.
+
+    Vectors are of the positions that `is_kept` keeps, stored as `dtype`. `batch` is the number of sequences per forward pass.
+    """
 
     model: "TransformerBridge"
     hook: str
@@ -36,13 +39,13 @@ class Capture:
     dtype: torch.dtype
 
     def kept(self, tokens: np.ndarray) -> np.ndarray:
-        """Which positions of tokens (S, T) have a vector, (S, T) bool."""
+        """Which positions of tokens (S, T) have a vector, as (S, T) bool."""
         return is_kept(torch.from_numpy(tokens), self.left_out).numpy()
 
     def vectors(self, tokens: np.ndarray) -> np.ndarray:
-        """Those vectors, (rows, d).
+        """Vectors (rows, d) of the kept positions of tokens (S, T).
 
-        Raises `Float16OverflowError` where one does not fit `dtype`, and what `capture` raises.
+        Raises `Float16OverflowError` if a finite value does not fit `dtype`, and what `capture` raises.
         """
         activations = capture(self.model, torch.from_numpy(tokens), self.hook)
         rows = activations[torch.from_numpy(self.kept(tokens)).to(activations.device)]
@@ -53,7 +56,10 @@ class Capture:
 
 
 class Blocks:
-    """The vectors of one split in `parts`: whole batches, in blocks called by `name` and the number of their first sequence."""
+    """The vectors of one split, stored in `parts` as blocks of whole batches.
+
+    A block's name is `name` and the number of its first sequence.
+    """
 
     def __init__(self, parts: Parts, name: str, capture: Capture) -> None:
         self.parts = parts
@@ -63,20 +69,21 @@ class Blocks:
         self.sequences = 0
         self.rows = 0
 
-    def complete(self, sequences: Iterable[np.ndarray], every_s: float, tell: Callable[[int], None]) -> None:
-        """Make the blocks of all `sequences` (T,) that are not there, each of `every_s` seconds' work or `BLOCK_BYTES`.
+    def complete(self, sequences: Iterable[np.ndarray], every_s: float, report: Callable[[int], None]) -> None:
+        """Make the missing blocks of all `sequences`, each (T,).
 
-        `tell` gets the number of vectors after each batch. Raises what `Capture.vectors` raises.
+        A block ends after `every_s` seconds of work or `BLOCK_BYTES`. Calls `report` with the number of vectors after each
+        batch. Raises what `Capture.vectors` raises.
         """
         unread = self._resume(sequences)
         if self.rows:
-            print(f"{self.name}: going on at vector {self.rows}", file=sys.stderr)
+            print(f"{self.name}: resuming at vector {self.rows}", file=sys.stderr)
         done, rows, started = list[tuple[np.ndarray, np.ndarray]](), self.rows, time.monotonic()
         while batch := list(islice(unread, self.capture.batch)):
             tokens = np.stack(batch)
             done.append((tokens, self.capture.vectors(tokens)))
             rows += len(done[-1][1])
-            tell(rows)
+            report(rows)
             if time.monotonic() - started >= every_s or sum(vectors.nbytes for _, vectors in done) >= BLOCK_BYTES:
                 self._put(done)
                 done, started = [], time.monotonic()
@@ -84,7 +91,7 @@ class Blocks:
             self._put(done)
 
     def batches(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Tokens (S, T) and vectors (rows, d) of batch after batch, however they fell into blocks."""
+        """Tokens (S, T) and vectors (rows, d) of each batch in order, whatever its block."""
         for name in self.names:
             block = load(self.parts.get(name))
             tokens, vectors = block["tokens"], block["vectors"]
@@ -95,7 +102,7 @@ class Blocks:
                 vectors = vectors[rows:]
 
     def _resume(self, sequences: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Takes the blocks that are there as long as they hold the tokens that come; returns the sequences that are left."""
+        """Count the stored blocks whose tokens match `sequences`; return the remaining sequences."""
         unread = iter(sequences)
         while (name := self._next()) in self.parts:
             block = load(self.parts.get(name))

@@ -1,4 +1,4 @@
-"""Trains a small GPT-2, so that there is a language model to study on a machine without a network."""
+"""Train a small GPT-2, so that there is a language model to study without a network."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -24,9 +24,9 @@ GRADIENT_NORM = 1.0
 
 
 def train_small_gpt2(documents: Iterable[str], shape: TrainedHere, folder: Path, device: torch.device, ticker: Ticker) -> None:
-    """Train tokenizer and model on `documents` and save both to `folder` as Hugging Face does.
+    """Train a tokenizer and a model on `documents`; save both to `folder` for Hugging Face.
 
-    Raises `UserError` for a text too short for one batch, and where the loss is no longer a number.
+    Raises `UserError` if the text is too short for one batch or the loss becomes NaN or infinite.
     """
     texts = list(_enough(documents, shape.steps * shape.batch * shape.context * CHARACTERS_A_TOKEN))
     tokenizer = train_tokenizer(texts, shape.vocabulary)
@@ -34,8 +34,8 @@ def train_small_gpt2(documents: Iterable[str], shape: TrainedHere, folder: Path,
     sequences = list(tokenise(tokenizer, texts, shape.context))
     if len(sequences) < shape.batch:
         raise UserError(
-            f"the training documents hold {len(sequences)} sequences of {shape.context} tokens, fewer than "
-            f"prepare_model.trained_here.batch = {shape.batch}: give more text, or a smaller batch"
+            f"prepare_model.trained_here.batch = {shape.batch}: the training documents give only {len(sequences)} sequences "
+            f"of {shape.context} tokens; give more text, or a smaller batch"
         )
     model = new_model(shape, tokenizer).to(device)
     fit(model, torch.from_numpy(np.stack(sequences)), shape, ticker)
@@ -45,7 +45,7 @@ def train_small_gpt2(documents: Iterable[str], shape: TrainedHere, folder: Path,
 
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level byte-pair tokenizer whose one special token begins, ends and pads texts."""
+    """A byte-level byte-pair tokenizer; its one special token starts, ends and pads texts."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -62,7 +62,7 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFas
 
 
 def new_model(shape: TrainedHere, tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
-    """An untrained GPT-2 without dropout, whose weights follow from `shape.seed`."""
+    """An untrained GPT-2 without dropout; `shape.seed` determines its weights."""
     config = GPT2Config(
         vocab_size=shape.vocabulary,
         n_positions=shape.context,
@@ -81,9 +81,9 @@ def new_model(shape: TrainedHere, tokenizer: PreTrainedTokenizerFast) -> GPT2LMH
 
 
 def fit(model: GPT2LMHeadModel, sequences: torch.Tensor, shape: TrainedHere, ticker: Ticker) -> None:
-    """Train `model` on sequences (S, T) to predict the next token, by AdamW with warm-up and half a cosine.
+    """Train `model` on sequences (S, T) to predict the next token.
 
-    Raises `UserError` where the loss is no longer a number.
+    Uses AdamW with a linear warm-up and a cosine decay. Raises `UserError` if the loss becomes NaN or infinite.
     """
     optimiser = torch.optim.AdamW(model.parameters(), shape.learning_rate, betas=(0.9, 0.95), fused=True)
     batches = _batches(sequences, shape.batch, shape.seed)
@@ -94,11 +94,13 @@ def fit(model: GPT2LMHeadModel, sequences: torch.Tensor, shape: TrainedHere, tic
         logits = model(tokens[:, :-1]).logits
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
         optimiser.step()
         if not math.isfinite(loss.item()):
-            raise UserError(f"the model's loss is {loss.item()} at step {step}: lower prepare_model.trained_here.learning_rate")
+            raise UserError(
+                f"prepare_model: the loss is {loss.item()} at step {step}; lower prepare_model.trained_here.learning_rate"
+            )
         ticker(f"prepare_model: step {step + 1} of {shape.steps}, cross-entropy {loss.item():.2f}")
 
 
@@ -112,7 +114,7 @@ def _schedule(step: int, steps: int) -> float:
 def _batches(sequences: torch.Tensor, batch: int, seed: int) -> Iterator[torch.Tensor]:
     for epoch in count():
         order = torch.randperm(len(sequences), generator=torch_stream("model_order", seed, epoch))
-        for chosen in order[: len(order) // batch * batch].split(batch):
+        for chosen in torch.split(order[: len(order) // batch * batch], batch):
             yield sequences[chosen]
 
 

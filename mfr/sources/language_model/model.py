@@ -1,4 +1,4 @@
-"""A language model: pinned, loaded, read at a hook point, and run with that hook's activations replaced."""
+"""Pin, load and run a language model, and capture its activations at a hook point."""
 
 import difflib
 from collections.abc import Callable
@@ -24,7 +24,10 @@ TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "s
 
 
 class ModelManifest(BaseModel):
-    """Which model is studied: a folder (`.`: the manifest's own) by its weights' hash, or a name of the hub by its commit."""
+    """Which model is studied: a folder and its weights' hash, or a hub name and its commit.
+
+    `reference` is the folder (`.` for the manifest's own) or the hub name.
+    """
 
     reference: str
     revision: str | None = None
@@ -33,39 +36,39 @@ class ModelManifest(BaseModel):
 
 
 def pin(model: str, revision: str | None) -> ModelManifest:
-    """The manifest of a local folder, or of a name of the hub.
+    """The manifest of a local folder or of a hub name.
 
-    Raises `UserError` for a folder without configuration, weights or tokenizer or with a `revision`, and for a name that the
-    hub does not know or that it cannot be asked about.
+    Raises `UserError` for a folder without configuration, weights or tokenizer, for a folder with a `revision`, and for a
+    name that cannot be resolved on the hub.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return ModelManifest(reference=model, revision=commit_of(model, "model", revision))
     if revision is not None:
-        raise UserError(f"prepare_model.revision = {revision}, but {folder} is a folder, which has none: set it to null")
+        raise UserError(f"prepare_model.revision = {revision}: {folder} is a local folder without revisions; set it to null")
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} is no Hugging Face model: it has no config.json (save one there with save_pretrained)")
+        raise UserError(f"{folder}: not a Hugging Face model (no config.json); name a folder that save_pretrained wrote")
     if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise UserError(f"{folder} has no tokenizer (none of {', '.join(TOKENIZERS)}): save the model's tokenizer there")
+        raise UserError(f"{folder}: no tokenizer (none of {', '.join(TOKENIZERS)}); save the model's tokenizer there")
     files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     return ModelManifest(reference=str(folder.resolve()), weights_sha256=weights_sha256(folder), files=pinned(folder, files))
 
 
 def weights_sha256(folder: Path) -> str:
-    """The hash of the weights in a folder, its files taken in the order of their names.
+    """SHA-256 of a folder's weight files, concatenated in order of name.
 
-    Raises `UserError` for a folder without weights.
+    Raises `UserError` if the folder has no weights.
     """
     weights = sorted(chain.from_iterable(folder.glob(pattern) for pattern in WEIGHTS))
     if not weights:
-        raise UserError(f"{folder} has no weights (none of {', '.join(WEIGHTS)}): save the model's weights there")
+        raise UserError(f"{folder}: no weights (none of {', '.join(WEIGHTS)}); save the model's weights there")
     return sha256(weights)
 
 
 def model_manifest(folder: Path) -> ModelManifest:
     """The manifest that prepare_model wrote to `folder`.
 
-    Raises `UserError` where there is none, and where the files of a pinned folder are not what they were.
+    Raises `UserError` if it is missing, or if a file of a pinned folder is missing or changed.
     """
     manifest = read_manifest(ModelManifest, folder, "prepare_model")
     check_unchanged(Path(manifest.reference), manifest.files, "prepare_model")
@@ -73,12 +76,13 @@ def model_manifest(folder: Path) -> ModelManifest:
 
 
 def load(folder: Path, device: torch.device) -> "TransformerBridge":
-    """The model that `folder`'s manifest pins, in float32, with raw weights: activations are those of Hugging Face's model.
+    """The model that `folder`'s manifest pins, in float32.
 
-    Raises `UserError` where the model is no longer what was pinned or cannot be loaded.
+    Weights are not processed, so activations equal those of the Hugging Face model. Raises `UserError` if the model has
+    changed since it was pinned or cannot be loaded.
     """
     reference, revision = _reference(folder)
-    # Imported here because it takes seconds, which pinning and training can do without.
+    # Imported here because it takes seconds, and pinning and training do not need it.
     from transformer_lens.model_bridge import TransformerBridge
 
     transformers_logging.disable_progress_bar()
@@ -86,23 +90,26 @@ def load(folder: Path, device: torch.device) -> "TransformerBridge":
         return TransformerBridge.boot_transformers(reference, revision=revision, device=device, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         first_line = str(error).strip().partition("\n")[0]
-        raise UserError(f"{reference}: transformer-lens cannot load this model ({first_line}): name another one") from None
+        raise UserError(
+            f"{reference}: transformer-lens cannot load this model ({first_line}); check that its files are whole, "
+            "or name another model"
+        ) from None
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the model that `folder`'s manifest pins, as it is; transformer-lens gives its own special tokens.
+    """The tokenizer of the model that `folder`'s manifest pins.
 
-    Raises `UserError` where there is none.
+    Loaded by transformers, because transformer-lens changes the special tokens. Raises `UserError` if it is missing or broken.
     """
     reference, revision = _reference(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(reference, revision=revision)
     except (OSError, ValueError, ImportError) as error:
         first_line = str(error).strip().partition("\n")[0]
-        raise UserError(f"{reference}: its tokenizer cannot be loaded ({first_line}): save the tokenizer there") from None
-    # Without its files transformers makes a tokenizer of special tokens alone.
+        raise UserError(f"{reference}: cannot load the tokenizer ({first_line}); check its tokenizer files") from None
+    # If the files are missing, transformers makes a tokenizer with only special tokens.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise UserError(f"{reference} has no tokenizer: save the model's tokenizer there")
+        raise UserError(f"{reference}: no tokenizer; save the model's tokenizer there")
     return tokenizer
 
 
@@ -110,16 +117,16 @@ def _reference(folder: Path) -> tuple[str, str | None]:
     manifest = model_manifest(folder)
     reference = str(folder) if manifest.reference == "." else manifest.reference
     if manifest.revision is not None:
-        # Fails at once where there is neither a network nor a cached copy; a download would try again for half a minute.
+        # Fails at once without a network or cached copy; a download would retry for half a minute.
         commit_of(reference, "model", manifest.revision)
     return reference, manifest.revision
 
 
 def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torch.Tensor:
-    """Activations (S, T, d) at `hook` for tokens (S, T), all axes after the position flattened; what comes later is not run.
+    """Activations (S, T, d) at `hook` for tokens (S, T); layers after the hook are not run.
 
-    Raises `UserError` for a hook that the model does not have or that is not one vector a position, and for sequences
-    that are longer than the model's context or hold tokens that it does not know.
+    All axes after the position are flattened into d. Raises `UserError` for a hook that the model does not have or that is
+    not one vector per position, for sequences longer than the model's context, and for unknown tokens.
     """
     from transformer_lens.model_bridge.exceptions import StopAtLayerException
 
@@ -133,29 +140,34 @@ def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torc
     run_with_hook(model, tokens, hook, keep, return_type=None)
     if not captured or captured[0].dim() < 3 or captured[0].shape[:2] != tokens.shape:
         found = f"has shape {tuple(captured[0].shape)}" if captured else "is never reached"
-        raise UserError(f"dump_activations.hook: {hook} {found}: choose a hook of shape (sequence, position, …)")
+        raise UserError(f"dump_activations.hook: {hook} {found}; choose a hook of shape (sequence, position, …)")
     return captured[0].flatten(2)
 
 
 def activation_size(model: "TransformerBridge", hook: str) -> int:
-    """The size d of an activation at `hook`; raises what `capture` raises.
+    """Size d of an activation at `hook`; raises what `capture` raises.
 
-    With a single token, attention patterns (sequence, head, position, position) do not look like vectors of positions.
+    Uses a single token, so that attention patterns (sequence, head, position, position) are not taken for one vector per
+    position.
     """
     return capture(model, torch.zeros(1, 1, dtype=torch.int32), hook).shape[2]
 
 
 def run_with_hook(
-    model: "TransformerBridge", tokens: torch.Tensor, hook: str, function: Callable, **options: object
+    model: "TransformerBridge", tokens: torch.Tensor, hook: str, function: Callable[..., object], **options: object
 ) -> torch.Tensor:
-    """The model on tokens (S, T) without gradients, `function(activations, hook=…)` being called at `hook`."""
+    """Output of the model on tokens (S, T), without gradients, with a hook.
+
+    Calls `function(activations, hook=…)` at `hook`. `options` go to the model's `run_with_hooks`, such as `return_type`.
+    """
     tokens = tokens.to(model.cfg.device, torch.int64)
     with torch.no_grad():
-        return model.run_with_hooks(tokens, fwd_hooks=[(hook, function)], **options)
+        output: torch.Tensor = model.run_with_hooks(tokens, fwd_hooks=[(hook, function)], **options)
+    return output
 
 
 def check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:
-    """Raise `UserError` for a hook that the model does not have, and for tokens (S, T) that it cannot read."""
+    """Raise `UserError` if the model does not have the hook or cannot read the tokens (S, T)."""
     known = model.hook_dict
     if hook not in known:
         near = difflib.get_close_matches(hook, known, n=4, cutoff=0.3)
@@ -163,11 +175,13 @@ def check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:
     try:
         model.check_hooks_to_add(known[hook], hook, lambda *_: None)
     except ValueError as error:
-        raise UserError(f"dump_activations.hook: {hook} is off ({error}): choose another") from None
+        raise UserError(f"dump_activations.hook: {hook} is disabled ({error}); choose another hook") from None
     if tokens.shape[1] > model.cfg.n_ctx:
-        raise UserError(f"dump_activations.context = {tokens.shape[1]} is more than the {model.cfg.n_ctx} that the model reads")
+        raise UserError(
+            f"dump_activations.context = {tokens.shape[1]}: the model reads at most {model.cfg.n_ctx} tokens; lower it"
+        )
     if int(tokens.max()) >= model.cfg.d_vocab:
         raise UserError(
-            f"token {int(tokens.max())} lies outside the model's vocabulary of {model.cfg.d_vocab}: "
-            "the tokenizer beside the weights belongs to another model"
+            f"tokenizer: token {int(tokens.max())} is outside the model's vocabulary of {model.cfg.d_vocab}; "
+            "use the tokenizer that belongs to this model"
         )

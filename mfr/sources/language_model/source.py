@@ -1,4 +1,4 @@
-"""A language model as a source: each vector is an activation at a hook point."""
+"""The source object of `language_model`: each vector is an activation at a hook point."""
 
 from pathlib import Path
 
@@ -18,13 +18,13 @@ class LanguageModelSource(Source):
     exported = True
 
     def outside(self, section: SourceSection) -> dict[str, tuple[str, Path]]:
-        """The model's folder."""
+        """The folder of the model."""
         assert isinstance(section, LanguageModel)
         return {"prepare_model.model": (section.prepare_model.model, paths.MODEL)}
 
     def origin(self, heldout: Facts) -> Origin:
-        """The model, its hook point, and the length of its sequences."""
-        # Imported here because it takes seconds, which training can do without.
+        """The model, the hook point, and the length of the sequences."""
+        # Imported here because it takes seconds, and training does not need it.
         from mfr.sources.language_model.model import ModelManifest
 
         model = ModelManifest.model_validate_json(heldout.fact("model"))

@@ -1,4 +1,4 @@
-"""Documents for a language model to read, split into training and held-out ones."""
+"""The documents that a language model reads, split into training and held-out documents."""
 
 import ast
 import hashlib
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined, unused-ignore]  # not re-exported
 from pydantic import BaseModel
 
 from mfr.config.language_model import Text
@@ -28,14 +28,20 @@ DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class TextManifest(BaseModel):
-    """Which text is read: a data set of the hub by its commit, or all files by their contents, paths as in documents' names."""
+    """Which text is read: the commit of a hub data set, or the path and hash of every file.
+
+    Paths are those in the documents' names.
+    """
 
     revision: str | None = None
     files: list[HashedFile] = []
 
 
 def pin(text: Text) -> TextManifest:
-    """What `text` names at present; raises `UserError` for a text that is missing or cannot be read."""
+    """The current state of the text that `text` names.
+
+    Raises `UserError` if it is missing or cannot be read.
+    """
     if text.text.startswith(HUB):
         return TextManifest(revision=commit_of(text.text.removeprefix(HUB), "dataset"))
     return TextManifest(files=[_hashed(name, path) for name, path in sorted(_files(text))])
@@ -47,11 +53,11 @@ def _hashed(name: str, path: Path) -> HashedFile:
 
 
 def documents(text: Text, split: Split, revision: str | None = None) -> Iterator[str]:
-    """The documents of one split, in an order that their names fix; read as they are asked for.
+    """The documents of one split, read one by one as they are requested.
 
-    A document belongs to a split by the hash of its name, whatever the other documents are. `revision` is the commit of a
-    data set of the hub that is read (default: the newest). Raises `UserError` for a text that is missing or unreadable, and
-    where the split turns out to hold no document.
+    The hash of a document's name decides its split, whatever the other documents are; names also fix the order. `revision`
+    is the commit of a hub data set (default: the newest). Raises `UserError` if the text is missing or unreadable, or at the
+    end if the split has no document.
     """
     empty = True
     for name, read in _named(text, revision):
@@ -62,20 +68,20 @@ def documents(text: Text, split: Split, revision: str | None = None) -> Iterator
                 yield content
     if empty:
         raise UserError(
-            f"text.text: {text.text} holds no {split} document with heldout_share = {text.heldout_share}: "
-            "give more documents, or another share"
+            f"text.text: {text.text} has no {split} document at heldout_share = {text.heldout_share}; "
+            "add documents, or change the share"
         )
 
 
 def is_heldout(name: str, share: float) -> bool:
-    """Whether the document `name` is kept for evaluation, which happens with probability `share`."""
+    """Whether the document `name` is held out, which has probability `share`."""
     return _digest(name) < share * 2**64
 
 
 def docstrings(source: str) -> str:
-    """The docstrings of a module's source, of itself and of what it defines, in order, joined by empty lines.
+    """Docstrings of a module, its classes and functions, in order, joined by empty lines.
 
-    Source that is no Python, as some packages ship in templates, has none.
+    Empty if `source` is not valid Python; some packages ship templates with the suffix `.py`.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -90,7 +96,7 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
     if isinstance(node, (ast.Module, *DEFINITIONS)) and (docstring := ast.get_docstring(node)):
         yield docstring
     for child in ast.iter_child_nodes(node):
-        # Definitions stand only where statements stand: expressions, the greater part of a tree, are passed over.
+        # Definitions are statements, so expressions, the larger part of a tree, are skipped.
         if isinstance(child, (ast.stmt, ast.ExceptHandler)):
             yield from _docstrings(child)
 
@@ -107,7 +113,10 @@ def _named(text: Text, revision: str | None) -> Iterator[Document]:
 
 
 def _files(text: Text) -> list[tuple[str, Path]]:
-    """The files that are read, each with its name: the path below a folder, or below where packages are installed."""
+    """The files that are read, each with its name.
+
+    The name is the path below the folder, or starts with the name of the package.
+    """
     if text.text == INSTALLED:
         return [module for package in text.packages for module in _modules(package)]
     path = Path(text.text).expanduser()
@@ -117,7 +126,7 @@ def _files(text: Text) -> list[tuple[str, Path]]:
         if path.is_file():
             return [(path.name, path)]
     raise UserError(
-        f"text.text: {text.text!r} is neither a file nor a folder: give the path of one, installed_documentation or hub:NAME"
+        f"text.text: {text.text!r} is neither a file nor a folder; give the path of one, installed_documentation or hub:NAME"
     )
 
 
@@ -141,14 +150,14 @@ def _numbered(kind: str, texts: Iterable[str]) -> Iterator[Document]:
 
 
 def _hash_order(named: tuple[str, object]) -> int:
-    # Packages and folders come mixed, so that a reader who needs only part of the text sees something of each.
+    # Packages and folders are mixed, so that the first part of the text has something of each.
     return _digest("order:" + named[0])
 
 
 def _modules(package: str) -> Iterator[tuple[str, Path]]:
     spec = find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"text.packages: no package {package!r} is installed: install it, or leave it out")
+        raise UserError(f"text.packages: no package {package!r} is installed; install it, or remove it from the list")
     for folder in map(Path, spec.submodule_search_locations):
         for file in folder.rglob("*.py"):
             relative = file.relative_to(folder)
@@ -163,19 +172,22 @@ def _documentation(file: Path) -> str:
 
 def _hub(name: str, column: str, revision: str | None) -> Iterator[Document]:
     commit = revision or commit_of(name, "dataset")
-    # Imported here because it takes a second, which only data sets of the hub are worth.
+    # Imported here because it takes a second, and only hub data sets need it.
     from datasets import load_dataset_builder
 
     try:
         data = load_dataset_builder(name, revision=commit)
-        # A folder of that name is taken for the data set, and so is an older download where the hub does not answer.
+        # datasets prefers a local folder of that name, and falls back to an older download if the hub does not answer.
         if data.hash != commit:
-            raise UserError(f"text.text: hub:{name}: found a folder or a copy here, not commit {commit}: move it away")
+            raise UserError(
+                f"text.text: hub:{name}: found a local folder or older copy, not commit {commit}; "
+                "move a folder of that name, or try again with network access"
+            )
         for number, row in enumerate(data.as_streaming_dataset("train")):
             yield f"row {number}", partial(str, text_of(row, column, f"row {number} of hub:{name}"))
     except (OSError, HTTPError, ValueError) as error:
         first_line = str(error).partition("\n")[0]
-        raise UserError(f"text.text: hub:{name} cannot be streamed ({first_line}): try again, or name another text") from None
+        raise UserError(f"text.text: hub:{name}: cannot be streamed ({first_line}); try again, or name another text") from None
 
 
 def _digest(name: str) -> int:

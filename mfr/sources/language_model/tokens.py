@@ -1,4 +1,4 @@
-"""Sequences of tokens: how documents are packed into them, and which of their positions give vectors."""
+"""Pack documents into sequences of tokens, and select the positions that give vectors."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -14,11 +14,11 @@ DOCUMENTS_AT_ONCE = 16
 
 
 def tokenise(tokenizer: PreTrainedTokenizerBase, documents: Iterable[str], context: int) -> Iterator[np.ndarray]:
-    """Sequences (context,) of int32 token ids: BOS, then the documents' tokens packed one after another.
+    """Sequences (context,) of int32 token ids: BOS, then tokens of the documents.
 
-    Documents are joined by the end-of-text token and may run over several sequences; tokens too few for a last full
-    sequence are dropped. What reads like a special token in a text is taken as text. A tokenizer that has only one of BOS
-    and end-of-text uses it for both; `UserError` for one that has neither.
+    Documents are joined by the end-of-text token and may span several sequences. An incomplete last sequence is dropped.
+    Special tokens that are spelled out in a text are read as plain text. If the tokenizer has only one of BOS and
+    end-of-text, it serves as both; raises `UserError` if it has neither.
     """
     bos, eos = _first_and_separator(tokenizer)
     waiting: list[int] = []
@@ -36,19 +36,25 @@ def _first_and_separator(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
     if bos is None and eos is None:
         raise UserError(
-            f"{tokenizer.name_or_path}: the tokenizer has neither a BOS nor an end-of-text token, which begin sequences and "
-            "part documents: give it one (bos_token, eos_token)"
+            f"{tokenizer.name_or_path}: the tokenizer has neither a BOS nor an end-of-text token, which start sequences and "
+            "separate documents; set its bos_token or eos_token"
         )
     return (eos if bos is None else bos), (bos if eos is None else eos)
 
 
 def left_out_tokens(tokenizer: PreTrainedTokenizerBase, left_out: Literal["bos", "special_tokens"]) -> list[int]:
-    """The tokens that give no vector at any position: the special ones, or none where only the first position is left out."""
+    """Tokens that give no vector at any position.
+
+    All special tokens, or none if only the first position (BOS) is left out.
+    """
     return sorted(tokenizer.all_special_ids) if left_out == "special_tokens" else []
 
 
 def is_kept(tokens: torch.Tensor, left_out: Sequence[int]) -> torch.Tensor:
-    """Which positions of tokens (S, T) give vectors, (S, T) bool: all but the first (BOS) and those of tokens `left_out`."""
+    """Which positions of tokens (S, T) give vectors, as (S, T) bool.
+
+    All do except the first of each sequence (BOS) and those of tokens in `left_out`.
+    """
     kept = ~torch.isin(tokens, torch.tensor(left_out, dtype=tokens.dtype, device=tokens.device))
     kept[:, 0] = False
     return kept

@@ -1,1 +1,1 @@
-"""PACKAGE"""
+"""The source `synthetic`: vectors with known features."""

@@ -1,4 +1,4 @@
-"""Synthetic vectors as a source: their training vectors may be drawn as they are used."""
+"""The source object of `synthetic`, whose training vectors may be drawn on demand."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ class SyntheticSource(Source):
     """Vectors with known features."""
 
     def draw(self, parameters: str, seed: int) -> Draw:
-        """Codes of an endless stream, one for each seed of SAEs."""
+        """A function that draws codes from an endless stream, one stream per SAE seed."""
         settings = GenerateSynthetic.model_validate_json(parameters)
         return partial(codes, settings, stream_seed("vectors drawn", settings.seed, seed))
 

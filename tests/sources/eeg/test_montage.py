@@ -61,7 +61,7 @@ def test_average_reference_and_bipolar_pairs():
 
 
 def test_one_electrode_has_no_average_reference():
-    with pytest.raises(UserError, match="montage is average, but C3 is the only electrode: less its own mean nothing is left"):
+    with pytest.raises(UserError, match="montage: average needs at least two electrodes, but C3 is the only one"):
         Montage(["C3"], "average")
     assert Montage(["C3"], "referential").channels == ["C3"]
 

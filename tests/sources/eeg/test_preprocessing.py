@@ -151,7 +151,7 @@ def test_a_recording_that_fails_on_the_way_is_remembered(tmp_path):
     sent = signals()
     sent["C4"][-10] = np.nan
     outcome, _ = converted(write_fif(tmp_path / "a_raw.fif", sent), PreprocessEeg())
-    assert outcome.skipped == "has values that are no numbers"
+    assert outcome.skipped == "contains NaN or infinite values"
     sent["C4"] = np.full(256 * SECONDS, 7.0)
     outcome, _ = converted(write_fif(tmp_path / "b_raw.fif", sent), PreprocessEeg())
     assert outcome.skipped == "constant: C4" and outcome.dropped == {"flat": 480, "clipped": 0, "noisy": 0}

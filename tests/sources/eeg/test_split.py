@@ -33,12 +33,12 @@ def test_held_out_subjects_do_not_depend_on_the_share_for_validation():
 
 def test_too_few_subjects():
     with pytest.raises(
-        UserError, match=r"need 3 subjects, .* of 'a', 'b' \(skipped: why\): .*set .*validation_share: 0 .*time"
+        UserError, match=r"need 3 subjects, .* of 'a', 'b' \(skipped: why\); .*set .*validation_share: 0 .*time"
     ):
         by_subject(["a", "b"], "why", PreprocessEeg())
     without = PreprocessEeg(validation_share=0)
     assert sorted(by_subject(["a", "b"], "", without).values()) == ["heldout", "train"]
-    with pytest.raises(UserError, match=r"training and held-out vectors need 2 subjects, .* of 'a': .*split: time"):
+    with pytest.raises(UserError, match=r"training and held-out vectors need 2 subjects, .* of 'a'; .*split: time"):
         by_subject(["a"], "", without)
 
 

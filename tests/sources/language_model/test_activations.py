@@ -53,7 +53,7 @@ def test_only_blocks_that_are_missing_are_made(tmp_path, capture, capsys) -> Non
     complete(tmp_path / "parts", capture, sequences(0, number=12))
     again, told = complete(tmp_path / "parts", capture, sequences(0))
     assert len(told) == 3 and told[-1] == whole.rows
-    assert "train: going on at vector" in capsys.readouterr().err
+    assert "train: resuming at vector" in capsys.readouterr().err
     for first, second in zip(whole.batches(), again.batches(), strict=True):
         assert all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
 

@@ -74,12 +74,12 @@ def test_only_as_much_text_is_read_as_the_steps_need(tmp_path):
 
 
 def test_a_text_too_short_for_a_batch_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"hold \d+ sequences of 16 tokens, fewer than .*batch = 8: give more text"):
+    with pytest.raises(UserError, match=r"batch = 8: .* give only \d+ sequences of 16 tokens; give more text"):
         train_small_gpt2(TEXTS[:2], SHAPE, tmp_path, CPU, Ticker(math.inf))
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
-    with pytest.raises(UserError, match=r"loss is (nan|inf) at step \d+: lower .*learning_rate"):
+    with pytest.raises(UserError, match=r"loss is (nan|inf) at step \d+; lower .*learning_rate"):
         train_small_gpt2(TEXTS, SHAPE.model_copy(update={"learning_rate": 1e38}), tmp_path, CPU, Ticker(math.inf))
 
 

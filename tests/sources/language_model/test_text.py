@@ -135,7 +135,9 @@ def test_a_folder_called_like_a_data_set_of_the_hub_is_not_taken_for_it(tmp_path
         process = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=hub.environment(tmp_path), capture_output=True, text=True
         )
-    assert f"UserError: text.text: hub:{NAME}: found a folder or a copy here, not commit {hub.commits[0]}" in process.stderr
+    assert (
+        f"UserError: text.text: hub:{NAME}: found a local folder or older copy, not commit {hub.commits[0]}" in process.stderr
+    )
 
 
 def test_paragraphs_of_a_file_are_documents(tmp_path):
@@ -153,7 +155,7 @@ def test_paragraphs_of_a_file_are_documents(tmp_path):
         ({"packages": ["no_such_package"]}, "text.packages: no package 'no_such_package' is installed"),
         ({"packages": [""]}, "text.packages: no package '' is installed"),
         ({"packages": ["ast"]}, "text.packages: no package 'ast' is installed"),
-        ({"text": "hub:nobody/nothing"}, "dataset 'nobody/nothing': .* cannot be reached .* run with a network"),
+        ({"text": "hub:nobody/nothing"}, "dataset 'nobody/nothing': .* cannot be reached .* run with network access"),
     ],
 )
 def test_a_text_that_is_not_there_is_named(text, message, monkeypatch):
@@ -165,7 +167,7 @@ def test_a_text_that_is_not_there_is_named(text, message, monkeypatch):
 def test_a_side_without_documents_is_named(tmp_path):
     text = write_folder(tmp_path, ["only.txt"])
     empty = "train" if is_heldout("only.txt", text.heldout_share) else "heldout"
-    with pytest.raises(UserError, match=f"holds no {empty} document with heldout_share = 0.3"):
+    with pytest.raises(UserError, match=f"has no {empty} document at heldout_share = 0.3"):
         list(documents(text, empty))
 
 

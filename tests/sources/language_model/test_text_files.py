@@ -86,10 +86,10 @@ def test_blank_lines_and_rows_without_a_text_are_no_documents(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"text": "cut', r"rows\.jsonl, line 3: not JSON \(.*\): correct the line"),
-        ('["a list"]', r"rows\.jsonl, line 3: not a JSON object: a line reads"),
-        ('{"id": 1, "body": "b"}', r"text\.column: .*rows\.jsonl, line 3 has no column 'text'; its columns are id, body"),
-        ('{"text": 7}', r"text\.column: .*rows\.jsonl, line 3: 'text' holds no text, but int: name another column"),
+        ('{"text": "cut', r"rows\.jsonl, line 3: not JSON \(.*\); correct the line"),
+        ('["a list"]', r"rows\.jsonl, line 3: not a JSON object; write each line as"),
+        ('{"id": 1, "body": "b"}', r"text\.column: .*rows\.jsonl, line 3: no column 'text'; its columns are id, body"),
+        ('{"text": 7}', r"text\.column: .*rows\.jsonl, line 3: 'text' is not text but int; name another column"),
         (b'{"text": "Gr\xfc\xdfe"}', r"rows\.jsonl, line 3: not JSON \(.*decode.*\)"),
     ],
 )
@@ -103,7 +103,7 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str | bytes, message: str)
 @pytest.mark.parametrize("read", [partial(json_lines, column="text"), paragraphs, content])
 def test_a_file_that_cannot_be_read_is_named(read: Callable[[Path], Iterable[str]]) -> None:
     """The system lets even an administrator open this file, but not read it."""
-    with pytest.raises(UserError, match=r"^/proc/self/mem: cannot be read \(Input/output error\): make it readable"):
+    with pytest.raises(UserError, match=r"^/proc/self/mem: cannot be read \(Input/output error\); make it readable"):
         list(read(Path("/proc/self/mem")))
 
 
@@ -125,10 +125,10 @@ def test_what_is_closed_to_the_user_is_named(tmp_path: Path, name: str) -> None:
 
 def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "rows.parquet", TEXTS)
-    with pytest.raises(UserError, match=r"rows\.parquet has no column 'body'; its columns are id, text"):
+    with pytest.raises(UserError, match=r"rows\.parquet: no column 'body'; its columns are id, text"):
         list(parquet_rows(path, "body"))
-    with pytest.raises(UserError, match=r"rows\.parquet, row 1: 'id' holds no text, but int"):
+    with pytest.raises(UserError, match=r"rows\.parquet, row 1: 'id' is not text but int"):
         list(parquet_rows(path, "id"))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"rows\.parquet: not a whole parquet file \(.*\): write it again"):
+    with pytest.raises(UserError, match=r"rows\.parquet: cannot be read as parquet \(.*\); write it again"):
         list(parquet_rows(path, "text"))
