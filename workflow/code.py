@@ -1,7 +1,7 @@
 """Which code a stage depends on: whole packages, found by following imports, so that both engines name the same folders.
 
-What changes no result is no dependency: `mfr/runtime`, `stages/common.py` and `mfr/__init__.py`. A stage that asks its source by
-name (`mfr.sources.source`) also depends on that source's package.
+What changes no result is no dependency: `mfr/runtime`, `stages/common.py` and `mfr/__init__.py`. A stage that asks its source
+by name (`mfr.sources.source`) also depends on that source's package.
 """
 
 import ast

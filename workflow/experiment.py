@@ -1,7 +1,8 @@
 """Compose an experiment into params.yaml: `python -m workflow.experiment NAME`, or without a name a list of them.
 
-params/default.yaml is a whole experiment. Each other file of params/ is an overlay that says only what differs. Its mappings are
-merged into the default's, except `methods`, which replaces the default's. Sections of sources that are not in `sources` are dropped.
+params/default.yaml is a whole experiment. Each other file of params/ is an overlay that says only what differs. Its mappings
+are merged into the default's, except `methods`, which replaces the default's. A source that is not in `sources` loses its
+section.
 """
 
 import argparse
