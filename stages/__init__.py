@@ -2,5 +2,5 @@
 
 import os
 
-# Threads that wait for each other spin; where more of them than cores run side by side, that can cost ten times the work.
+# Waiting threads spin. If there are more threads than cores, that can cost ten times the work.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")

@@ -48,7 +48,7 @@ def call(stage: Callable[[argparse.Namespace, Params], str], arguments: argparse
     """
     started = time.monotonic()
     try:
-        figure = stage(arguments, load(arguments.params))
+        result = stage(arguments, load(arguments.params))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -68,7 +68,7 @@ def call(stage: Callable[[argparse.Namespace, Params], str], arguments: argparse
             raise
         print(f"error: the disk is full ({error}); free some space and run the stage again", file=sys.stderr)
         return 1
-    print(f"{title(arguments)} · {time.monotonic() - started:.0f} s · {figure}")
+    print(f"{title(arguments)} · {time.monotonic() - started:.0f} s · {result}")
     return 0
 
 

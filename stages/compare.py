@@ -35,7 +35,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line and return the exit status."""
+    """Run the stage from the command line; return its exit status."""
     return call(_stage, stage_parser("stages.compare", __doc__, "source").parse_args(argv))
 
 

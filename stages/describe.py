@@ -55,7 +55,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the stage from the command line; return its exit status."""
     return call(_stage, stage_parser("stages.describe", __doc__, "source").parse_args(argv))
 
 

@@ -1,7 +1,6 @@
 """Measure one trained ensemble on held-out vectors."""
 
 import argparse
-import json
 import sys
 import warnings
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ def run(
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     limit_threads(execution.threads)
     saes = read_saes(trained.saes, trained.card).to(resolve_device(execution.device))
+    assert saes.card is not None
     with writing(*outputs) as [evaluation_part, latents_part], Vectors(heldout) as vectors:
         check_size(vectors, saes, trained.saes)
         sums, pairs = sum_over(vectors, saes), compared(saes.W)
@@ -43,7 +43,7 @@ def run(
         evaluation = Evaluation(
             source=vectors.source,
             method=method,
-            seed=json.loads(trained.card.read_text())["seed"],
+            seed=saes.card.seed,
             rows=vectors.rows,
             saes=[sae_metrics(sums, i, k) for i, k in enumerate(saes.k)],
             pairs=[pair.metrics for pair in pairs],
@@ -79,7 +79,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line, and return the exit status."""
+    """Run the stage from the command line; return its exit status."""
     return call(_stage, stage_parser("stages.evaluate", __doc__, "source", "method", "seed").parse_args(argv))
 
 

@@ -71,7 +71,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run the stage from the command line; return its exit status."""
     return call(_stage, stage_parser("stages.export", __doc__, "source", "method", "seed").parse_args(argv))
 
 

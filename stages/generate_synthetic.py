@@ -49,7 +49,7 @@ def _stage(_: argparse.Namespace, params: Params) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the stage from the command line; returns its exit status."""
+    """Run the stage from the command line; return its exit status."""
     return call(_stage, stage_parser("stages.generate_synthetic", __doc__).parse_args(argv))
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from safetensors.torch import save
 
 from mfr.compute.devices import allow_tf32, limit_threads, resolve_device
 from mfr.config.experiment import Execution, Params
@@ -16,6 +15,7 @@ from mfr.config.training import Method, Train
 from mfr.runtime import paths
 from mfr.runtime.files import writing
 from mfr.saes.ensemble import Card
+from mfr.saes.files import content
 from mfr.training.curves import CurveRow
 from mfr.training.trainer import Saving, Trainer
 from mfr.vectors.reader import Vectors
@@ -46,7 +46,7 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
         saving = Saving(outputs.checkpoint, key, execution.checkpoint_s, execution.checkpoint_steps)
         trainer = Trainer(vectors, settings, method, seed, resolve_device(execution.device))
         saes = trainer.run(saving, execution.progress_s)
-        saes_part.write_bytes(save({"W": saes.W.cpu(), "b": saes.b.cpu(), "offset": saes.offset.cpu()}))
+        saes_part.write_bytes(content(saes))
         card = card.model_copy(update={"scale": trainer.scaling.scale, "reinits": trainer.progress.reinits})
         card_part.write_text(json.dumps(card.model_dump(), indent=2) + "\n")
         pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)
@@ -69,7 +69,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line, and return the exit status."""
+    """Run the stage from the command line; return its exit status."""
     return call(_stage, stage_parser("stages.train", __doc__, "source", "method", "seed").parse_args(argv))
 
 

@@ -48,7 +48,7 @@ def test_one_exported_sae_is_loaded_alone(tmp_path: Path, saes: Ensemble) -> Non
 
 
 def test_a_folder_without_saes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no SAEs"):
+    with pytest.raises(UserError, match="contains no SAEs"):
         mfr.load(tmp_path)
 
 

@@ -58,7 +58,7 @@ def runs_of(name: str, config: dict) -> dict[str, list[Path]]:
         "evaluations": [paths.evaluation(*run) for run in runs],
         "latents": [paths.features(*run) for run in runs],
         "curves": [paths.curves(*run) for run in runs],
-        "measured": [path for _, method, seed in runs for path in source(name).measured(method, seed)],
+        "measured": [path for _, method, seed in runs for path in source(name).files_of_run(method, seed)],
     }
 
 

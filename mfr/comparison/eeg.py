@@ -7,27 +7,29 @@ import numpy as np
 import pandas as pd
 from torch.nn.functional import normalize
 
-from mfr.comparison.claims.eeg import claims_eeg
+from mfr.comparison.claims.eeg import claims
 from mfr.comparison.figures import eeg as eeg_figures
+from mfr.comparison.intervals import contest, student
 from mfr.comparison.report import Numbers
 from mfr.comparison.runs import Run, Runs
-from mfr.comparison.tables import decoder_distances, denoising_table, table3, write_table
+from mfr.comparison.tables import decoder_distances, table3, write_table
 from mfr.compute.seeds import numpy_stream
 from mfr.denoising import noise
-from mfr.denoising.denoisers import reconstruction
+from mfr.denoising.denoisers import Scores, reconstruction
 from mfr.denoising.windows import read_windows, rows_in_turn, shape_of
 from mfr.runtime import paths
 from mfr.vectors.reader import Vectors
 
 TRACE_WINDOWS, SPECTRUM_WINDOWS, DRAWN_NOISE_DB = 8, 200, 0
 SHOWN_FEATURES, SHOWN_METHODS = 5, 2
+KEYS = ["noise", "snr_db", "denoiser", "k"]
 
 
 def write(runs: Runs, folder: Path) -> None:
     """Write table 3, claims, denoising, recordings, and figures of signals and features."""
     distances = decoder_distances(runs.evaluations)
     write_table(table3(runs.summary, distances), folder / "table3.csv", digits=4)
-    write_table(claims_eeg(runs.values, distances, runs.section.methods), folder / "claims.csv")
+    write_table(claims(runs.values, distances, runs.section.methods), folder / "claims.csv")
     eeg_figures.decoder_distances(distances, runs.runs[0].read().W.shape[1]).savefig(folder / "decoder_distances.png")
     denoising = _denoising(runs)
     write_table(denoising, folder / "denoising.csv", digits=4)
@@ -46,11 +48,8 @@ def numbers(runs: Runs) -> Numbers:
     status = pd.read_csv(paths.RECORDINGS_TABLE)["status"]
     gains = _denoising(runs).groupby("denoiser")["snr_gain_db"].mean()
     by_method = {method: {"gain_db": float(gains[method])} for method in runs.methods}
-    return {
-        "recordings_used": int((status == "used").sum()),
-        "recordings_skipped": int((status == "skipped").sum()),
-        **by_method,
-    }
+    counts = {f"recordings_{name}": int((status == name).sum()) for name in ("used", "skipped")}
+    return Numbers(by_method, counts)
 
 
 def _denoising(runs: Runs) -> pd.DataFrame:
@@ -95,3 +94,32 @@ def _draw_features(folder: Path, runs: list[Run], heldout: Vectors) -> None:
             features[f"{run.method} {latent.latent}\nin {latent.frequency:.0%} of windows"] = feature
     eeg_figures.patterns(features, shape.channels, shape.rate_hz).savefig(folder / "patterns.png")
     eeg_figures.scalps(features, shape.channels).savefig(folder / "scalps.png")
+
+
+def denoising_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Denoising scores over seeds: one row per kind of noise, noise level, denoiser and k.
+
+    `runs` concatenates the tables of stage denoise, with columns method and seed. Denoisers are `nothing`, `wiener` and `pca`,
+    which are the same in every run, and the methods.
+
+    Columns: `KEYS`; the `Scores`, as means over seeds; sd, low, high and n of the gain; over_pca_db, the gain minus that of PCA
+    with k components, with its interval; and verdict, `better` or `worse` if that whole interval is, else `undecided`.
+    """
+    references = runs[runs["denoiser"] != "sae"].drop_duplicates(KEYS)
+    saes = runs[runs["denoiser"] == "sae"].assign(denoiser=runs["method"])
+    by_seed = saes.groupby([*KEYS, "seed"], sort=False, as_index=False)[list(Scores._fields)].mean()
+    return pd.concat([references[[*KEYS, *Scores._fields]], _over_seeds(by_seed, references)], ignore_index=True)
+
+
+def _over_seeds(by_seed: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the methods, from their scores by seed and the scores of the other denoisers."""
+    pca = references[references["denoiser"] == "pca"].set_index(["noise", "snr_db", "k"])["snr_gain_db"]
+    rows = []
+    for key, seeds in by_seed.groupby(KEYS, sort=False):
+        noise, level, _, k = key
+        gain = student(seeds["snr_gain_db"].tolist())
+        over = student((seeds["snr_gain_db"] - pca[noise, level, k]).tolist())
+        means, spread = seeds[list(Scores._fields)].mean(), seeds["snr_gain_db"].std()
+        rows.append((*key, *means, spread, gain.low, gain.high, gain.n, over.value, over.low, over.high, contest(over)))
+    columns = [*KEYS, *Scores._fields, "sd", "low", "high", "n", "over_pca_db", "over_pca_low", "over_pca_high", "verdict"]
+    return pd.DataFrame(rows, columns=columns).astype({"n": "Int64"})

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mfr.comparison.claims.language_model import claims_language_model
+from mfr.comparison.claims.language_model import claims
 from mfr.comparison.figures import common
 from mfr.comparison.report import Numbers
 from mfr.comparison.runs import Runs
@@ -15,7 +15,7 @@ def write(runs: Runs, folder: Path) -> None:
     summary = runs.summary
     write_table(by_k(summary, "mse"), folder / "table1.csv", digits=4)
     write_table(by_k(summary, "cross_entropy"), folder / "table2.csv", digits=5)
-    found = claims_language_model(runs.values, runs.section.methods, runs.section.compare.versus)
+    found = claims(runs.values, runs.section.methods, runs.section.compare.versus)
     write_table(found, folder / "claims.csv")
     # The loss recovered is nearly 1 for any decent SAE, so the figure shows what is missing.
     missing = summary.assign(mean=1 - summary["mean"])
@@ -27,4 +27,4 @@ def numbers(runs: Runs) -> Numbers:
     """Cross-entropy in nats: intact, with the hook zeroed, and what each method adds."""
     model = runs.evaluations[0].own
     excess = {method: {"excess_ce": loss - model["intact"]} for method, loss in over_k(runs.summary, "cross_entropy").items()}
-    return {"ce_intact": model["intact"], "ce_zeroed": model["zero"], **excess}
+    return Numbers(excess, {"ce_intact": model["intact"], "ce_zeroed": model["zero"]})

@@ -1,14 +1,13 @@
 """What compare writes for every source, and how it finds what only one source reports.
 
-A module `mfr.comparison.NAME` may add results to the source NAME. Its `write(runs, folder)` writes tables and figures to the
-results folder. Its `numbers(runs)` returns the few numbers that the metrics file has beside each method's loss.
+A source may name a module that is `reported_by`. Its `write(runs, folder)` writes tables and figures to the results folder.
+Its `numbers(runs)` returns the few numbers that the metrics file has beside each method's loss.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -18,9 +17,15 @@ from mfr.comparison.summary import contests, mean_curves, over_k
 from mfr.comparison.tables import write_table
 from mfr.config.training import Method
 from mfr.runtime.provenance import provenance
+from mfr.sources.source import source
 
-# Numbers of a metrics file: by method, or of the source itself. (Drawings are in `mfr.comparison.figures`.)
-Numbers = dict[str, float | dict[str, float]]
+
+@dataclass(frozen=True)
+class Numbers:
+    """Numbers for a metrics file: of each method, and of the source itself."""
+
+    of_methods: dict[str, dict[str, float]]
+    of_source: Mapping[str, float] = field(default_factory=dict)
 
 
 class Own(Protocol):
@@ -33,10 +38,10 @@ class Own(Protocol):
         """Numbers for the metrics file, by method or of the source itself."""
 
 
-def own(source: str) -> Own | None:
+def own(name: str) -> Own | None:
     """The module with this source's own results, or None if it has none."""
-    name = f"{__package__}.{source}"
-    return cast(Own, import_module(name)) if find_spec(name) else None
+    module = source(name).reported_by
+    return cast(Own, import_module(module)) if module else None
 
 
 def write_results(runs: Runs, folder: Path) -> None:
@@ -55,18 +60,16 @@ def write_results(runs: Runs, folder: Path) -> None:
     (folder / "origin.json").write_text(json.dumps(origin, indent=2) + "\n")
 
 
-def headline(runs: Runs) -> dict[str, Numbers]:
+def headline(runs: Runs) -> dict[str, object]:
     """About ten numbers for the metrics file, under the source's name.
 
     They are each method's loss, a mean over k and seeds, and what the source adds.
     """
     found = own(runs.source)
-    added = found.numbers(runs) if found else {}
+    added = found.numbers(runs) if found else Numbers({})
     losses = over_k(runs.summary, "mse")
-    figures: Numbers = {name: values for name, values in added.items() if name not in losses}
-    for method, loss in losses.items():
-        figures[method] = {"mse": loss, **cast(dict[str, float], added.get(method, {}))}
-    return {runs.source: cast(Numbers, _rounded(figures))}
+    of_methods = {method: {"mse": loss, **added.of_methods.get(method, {})} for method, loss in losses.items()}
+    return {runs.source: _rounded({**added.of_source, **of_methods})}
 
 
 def _rounded(value: object) -> object:

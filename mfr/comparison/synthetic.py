@@ -34,4 +34,4 @@ def write(runs: Runs, folder: Path) -> None:
 
 def numbers(runs: Runs) -> Numbers:
     """Share of true features that each method recovers, a mean over k and seeds."""
-    return {method: {"recovered": share} for method, share in over_k(runs.summary, "truth_recovered").items()}
+    return Numbers({method: {"recovered": share} for method, share in over_k(runs.summary, "truth_recovered").items()})

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from mfr.comparison.intervals import contest, student
-from mfr.denoising.denoisers import Scores
 from mfr.evaluation.records import Evaluation
 
 SHOWN = {
@@ -73,38 +71,6 @@ def table3(summary: pd.DataFrame, distances: pd.DataFrame) -> pd.DataFrame:
     over_seeds = every.groupby(["method", "k"], sort=False)[list(DISTANCES)].agg(["mean", "std"])
     over_seeds.columns = [name if what == "mean" else f"{name}_sd" for name, what in over_seeds.columns]
     return loss.merge(over_seeds.reset_index(), on=["method", "k"], how="left")
-
-
-KEYS = ["noise", "snr_db", "denoiser", "k"]
-
-
-def denoising_table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Denoising scores over seeds: one row per kind of noise, noise level, denoiser and k.
-
-    `runs` concatenates the tables of stage denoise, with columns method and seed. Denoisers are `nothing`, `wiener` and `pca`,
-    which are the same in every run, and the methods.
-
-    Columns: `KEYS`; the `Scores`, as means over seeds; sd, low, high and n of the gain; over_pca_db, the gain minus that of PCA
-    with k components, with its interval; and verdict, `better` or `worse` if that whole interval is, else `undecided`.
-    """
-    references = runs[runs["denoiser"] != "sae"].drop_duplicates(KEYS)
-    saes = runs[runs["denoiser"] == "sae"].assign(denoiser=runs["method"])
-    by_seed = saes.groupby([*KEYS, "seed"], sort=False, as_index=False)[list(Scores._fields)].mean()
-    return pd.concat([references[[*KEYS, *Scores._fields]], _over_seeds(by_seed, references)], ignore_index=True)
-
-
-def _over_seeds(by_seed: pd.DataFrame, references: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the methods, from their scores by seed and the scores of the other denoisers."""
-    pca = references[references["denoiser"] == "pca"].set_index(["noise", "snr_db", "k"])["snr_gain_db"]
-    rows = []
-    for key, seeds in by_seed.groupby(KEYS, sort=False):
-        noise, level, _, k = key
-        gain = student(seeds["snr_gain_db"].tolist())
-        over = student((seeds["snr_gain_db"] - pca[noise, level, k]).tolist())
-        means, spread = seeds[list(Scores._fields)].mean(), seeds["snr_gain_db"].std()
-        rows.append((*key, *means, spread, gain.low, gain.high, gain.n, over.value, over.low, over.high, contest(over)))
-    columns = [*KEYS, *Scores._fields, "sd", "low", "high", "n", "over_pca_db", "over_pca_low", "over_pca_high", "verdict"]
-    return pd.DataFrame(rows, columns=columns).astype({"n": "Int64"})
 
 
 def write_table(table: pd.DataFrame, path: Path, digits: int = 6) -> None:

@@ -7,6 +7,10 @@ from pydantic import Field, model_validator
 from mfr.config.base import Positive, PositiveFloat, Section
 
 Inputs = Literal["raw", "scaled"]
+Activation = Literal["topk", "topk_relu"]
+Precision = Literal["float32", "tf32", "bfloat16"]
+Matching = Literal["hungarian", "max", "max_symmetric", "mutual"]
+Statistic = Literal["absolute", "cubed"]
 DEAD_AFTER = (
     "Steps without being selected after which a latent counts as dead. A latent among the k largest is selected, even if "
     "`topk_relu` sets it to zero."
@@ -18,7 +22,7 @@ class Train(Section):
 
     hidden: Positive = Field(description="Latents of each SAE, h.")
     k: list[Positive] = Field(description="Active latents of each SAE; the list's length is the number of SAEs, n.")
-    activation: Literal["topk", "topk_relu"] = Field(
+    activation: Activation = Field(
         "topk", description="`topk` keeps the k largest (the paper); `topk_relu` also sets negative ones to zero."
     )
     inputs: Inputs = Field(
@@ -30,7 +34,7 @@ class Train(Section):
     steps: Positive = Field(description="Training steps.")
     learning_rate: PositiveFloat = Field(description="Learning rate of AdamW.")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of AdamW.")
-    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "float32",
         description="Number format of the product x Wᵀ in training, its largest cost; all else stays float32. `tf32` has an "
         "effect only on a GPU, where it also rounds the products of matchings.",
@@ -64,7 +68,7 @@ Alpha = PositiveFloat | Literal["balanced", "initial_loss", "relative"]
 class Penalty(Section):
     """The auxiliary penalty on dissimilar features (paper, section 3.3)."""
 
-    matching: Literal["hungarian", "max", "max_symmetric", "mutual"] = Field(
+    matching: Matching = Field(
         description="`hungarian` pairs latents one to one. `max` pairs each latent with its most similar one (the paper's "
         "formula); `max_symmetric` does so in both directions. `mutual` pairs only latents that are each other's most similar.",
     )
@@ -91,7 +95,7 @@ class Penalty(Section):
 class Reinitialise(Section):
     """When an SAE with unbalanced firing is reinitialised (paper, section 3.3 and figure 6)."""
 
-    statistic: Literal["absolute", "cubed"] = Field(
+    statistic: Statistic = Field(
         "absolute",
         description="How unbalanced the firing is: the mean over latents of |f − k/h| / (k/h) (`absolute`, the paper's) or of "
         "its cube (`cubed`). f is the share of the batch in which a latent is selected.",

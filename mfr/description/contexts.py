@@ -1,6 +1,7 @@
 """Columns of the table of latents that explain rows and features."""
 
 from importlib import import_module
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -24,10 +25,18 @@ class Contexts:
         return {}
 
 
+class Explaining(Protocol):
+    """Interface of the module that a source names in `explained_by`."""
+
+    @staticmethod
+    def contexts(heldout: Vectors, device: torch.device) -> Contexts:
+        """The contexts of a file of held-out vectors."""
+
+
 def contexts_of(heldout: Vectors, device: torch.device) -> Contexts:
     """The contexts of these vectors, from the module that their source names.
 
     Contexts without columns if it names none.
     """
     name = source(heldout.source).explained_by
-    return import_module(name).contexts(heldout, device) if name else Contexts()
+    return cast(Explaining, import_module(name)).contexts(heldout, device) if name else Contexts()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 
@@ -40,5 +40,4 @@ def own_measures(
     name = source(heldout.source).measured_by
     if name is None:
         return Measures([{} for _ in reconstructions])
-    module: Measuring = import_module(name)  # type: ignore[assignment]
-    return module.measures(settings, heldout, mean, reconstructions, device)
+    return cast(Measuring, import_module(name)).measures(settings, heldout, mean, reconstructions, device)

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save
 
 from mfr.saes.ensemble import Ensemble
+from mfr.saes.files import EXPORTED, EXPORTED_CARD
 from mfr.sources.source import Origin
 from mfr.vectors.reader import Vectors
 
@@ -54,5 +55,5 @@ def write_sae(folder: Path, saes: Ensemble, sae: int, origin: Origin) -> None:
         "metadata": versions | {name: value for name, value in vars(origin).items() if value is not None},
     }
     folder.mkdir(parents=True)
-    (folder / "sae_weights.safetensors").write_bytes(save(weights))
-    (folder / "cfg.json").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / EXPORTED).write_bytes(save(weights))
+    (folder / EXPORTED_CARD).write_text(json.dumps(config, indent=2) + "\n")

@@ -8,8 +8,9 @@ import torch
 from torch.nn.functional import normalize
 
 from mfr.compute.threads import each
+from mfr.config.training import Matching
 from mfr.mutual.assignment import Assignment, follow, solve
-from mfr.saes.similarity import Matching, matched
+from mfr.saes.similarity import matched
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ MODEL = Path("data/language_model/model")
 RECORDINGS = Path("data/eeg/recordings")
 RECORDINGS_TABLE = Path("data/eeg/recordings.csv")
 SCRATCH = Path("scratch")
+SAES, CARD = "saes.safetensors", "saes.json"  # in the folder of a run
 
 
 def vectors(source: str, split: str) -> Path:
@@ -18,12 +19,12 @@ def vectors(source: str, split: str) -> Path:
 
 def saes(source: str, method: str, seed: str | int) -> Path:
     """Weights of one ensemble."""
-    return Path(f"runs/{source}/{method}/{seed}/saes.safetensors")
+    return Path(f"runs/{source}/{method}/{seed}") / SAES
 
 
 def saes_card(source: str, method: str, seed: str | int) -> Path:
     """Card of one ensemble: its shape, settings and provenance."""
-    return Path(f"runs/{source}/{method}/{seed}/saes.json")
+    return Path(f"runs/{source}/{method}/{seed}") / CARD
 
 
 def curves(source: str, method: str, seed: str | int) -> Path:
@@ -37,7 +38,7 @@ def evaluation(source: str, method: str, seed: str | int) -> Path:
 
 
 def features(source: str, method: str, seed: str | int) -> Path:
-    """Evaluation of one ensemble, one row per latent."""
+    """Table of one ensemble's latents, one row per latent."""
     return Path(f"runs/{source}/{method}/{seed}/features.csv")
 
 

@@ -11,17 +11,13 @@ Notation: B batch, d input size, h latents, k active latents; x (B, d), W (h, d)
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from pydantic import BaseModel
 from torch.nn.functional import embedding_bag
 
 from mfr.compute.seeds import torch_stream
-from mfr.config.training import Method, Train
-
-Activation = Literal["topk", "topk_relu"]
-Precision = Literal["float32", "tf32", "bfloat16"]
+from mfr.config.training import Activation, Method, Precision, Statistic, Train
 
 
 class Card(BaseModel):
@@ -115,9 +111,6 @@ def top(pre: torch.Tensor, k: int, activation: Activation) -> tuple[torch.Tensor
 def decode(values: torch.Tensor, indices: torch.Tensor, W: torch.Tensor) -> torch.Tensor:
     """x̂ (B, d) without offset: the active features at unit length, weighted by their values."""
     return embedding_bag(indices, W, per_sample_weights=values / W.norm(dim=1)[indices], mode="sum")
-
-
-Statistic = Literal["absolute", "cubed"]
 
 
 def unevenness(share: torch.Tensor, k: int, statistic: Statistic) -> float:

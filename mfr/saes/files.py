@@ -4,15 +4,23 @@ import json
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from safetensors import safe_open
+from safetensors.torch import save
 from torch.nn.functional import normalize
 
 from mfr.runtime.errors import UserError
+from mfr.runtime.paths import CARD, SAES
 from mfr.saes.ensemble import Card, Ensemble
 from mfr.vectors.reader import Vectors
 
-SAES, CARD = "saes.safetensors", "saes.json"
 EXPORTED, EXPORTED_CARD = "sae_weights.safetensors", "cfg.json"
+
+
+def content(saes: Ensemble) -> bytes:
+    """Content of a file of weights, as `read_saes` reads it."""
+    written: bytes = save({"W": saes.W.cpu(), "b": saes.b.cpu(), "offset": saes.offset.cpu()})
+    return written
 
 
 def load(path: str | Path) -> Ensemble:
@@ -26,12 +34,21 @@ def load(path: str | Path) -> Ensemble:
         return read_saes(weights, card)
     if (folder / EXPORTED).is_file() and (folder / EXPORTED_CARD).is_file():
         return _read_exported(folder)
-    raise UserError(f"{folder}: holds no SAEs ({SAES} and {CARD}, or {EXPORTED} and {EXPORTED_CARD}); name the folder of a run")
+    files = f"{SAES} and {CARD}, or {EXPORTED} and {EXPORTED_CARD}"
+    raise UserError(f"{folder}: contains no SAEs ({files}); name the folder of a run or of one exported SAE")
 
 
 def read_saes(weights: Path, card: Path) -> Ensemble:
-    """The ensemble in `weights`, described by `card`; `FileNotFoundError` if a file is missing."""
-    described = Card.model_validate_json(card.read_text())
+    """The ensemble in `weights`, described by `card`.
+
+    Raises `FileNotFoundError` if a file is missing, and `UserError` if the card is not valid.
+    """
+    try:
+        described = Card.model_validate_json(card.read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise UserError(f"{card}: not a card of this version ({where}: {first['msg']}); train this ensemble again") from None
     with _opened(weights) as file:
         W, b, offset = (file.get_tensor(name) for name in ("W", "b", "offset"))
     return Ensemble(W, b, described.train.k, described.train.activation, offset, described)
@@ -45,7 +62,7 @@ def _read_exported(folder: Path) -> Ensemble:
     W = encoder.T.contiguous()
     tied = config.get("architecture") == "topk" and torch.allclose(normalize(W, dim=1), decoder, atol=1e-5)
     if not tied or config.get("apply_b_dec_to_input"):
-        raise UserError(f"{folder}: not a tied TopK SAE as stage export writes them")
+        raise UserError(f"{folder}: not a tied TopK SAE as stage export writes them; load it with SAELens")
     return Ensemble(W[None], b[None], [config["k"]], "topk_relu", offset)
 
 

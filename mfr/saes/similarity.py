@@ -3,13 +3,11 @@
 A dictionary has one row per feature: A (h, d) and B (m, d). The similarity of two features is their cosine.
 """
 
-from typing import Literal
-
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import normalize
 
-Matching = Literal["hungarian", "max", "max_symmetric", "mutual"]
+from mfr.config.training import Matching
 
 
 def cosines(A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:

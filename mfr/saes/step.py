@@ -16,7 +16,8 @@ import torch
 from torch.nn.functional import embedding_bag
 
 from mfr.compute.sparse import products
-from mfr.saes.ensemble import Activation, Precision, preactivations, top
+from mfr.config.training import Activation, Precision
+from mfr.saes.ensemble import preactivations, top
 
 
 @dataclass

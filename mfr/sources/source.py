@@ -1,7 +1,7 @@
 """The interface between stages and sources of vectors.
 
-The source NAME is the object `SOURCE` of the module `mfr.sources.NAME.source`. Its parameters are in `mfr.config.NAME`. Results
-that only this source reports, if any, are in `mfr.comparison.NAME`.
+The source NAME is the object `SOURCE` of the module `mfr.sources.NAME.source`. Its parameters are in `mfr.config.NAME`. It
+names the modules of higher floors that measure, explain and report what is only its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,13 +45,14 @@ class Source:
 
     splits: Sequence[str] = ("train", "heldout")
     prepared: Sequence[Path] = ()  # outputs of its stages other than vectors
-    read_by_evaluate: Sequence[Path] = ()  # those that evaluate and describe read
+    read_with_vectors: Sequence[Path] = ()  # those that evaluate and describe read
     read_by_compare: Sequence[Path] = ()  # those that compare reads
     measured_by: str | None = None  # a module whose `measures` adds to an evaluation; see `mfr.evaluation.own`
     explained_by: str | None = None  # a module whose `contexts` explains rows and features; see `mfr.description.contexts`
+    reported_by: str | None = None  # a module whose `write` and `numbers` add results; see `mfr.comparison.report`
     exported: bool = False  # whether each ensemble is also exported for SAELens
 
-    def measured(self, method: str, seed: str | int) -> list[Path]:
+    def files_of_run(self, method: str, seed: str | int) -> list[Path]:
         """Files with measurements of one ensemble that only this source's stages make."""
         return []
 

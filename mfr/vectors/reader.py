@@ -35,7 +35,7 @@ class Vectors:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = path = Path(path)
+        self.path = path = Path(path).expanduser()
         try:
             self.file = h5py.File(path)
         except FileNotFoundError:
@@ -53,6 +53,8 @@ class Vectors:
         if self.rows == 0 and not self.drawn:
             raise UserError(f"{path}: has no vectors; see the log of the stage that made it")
         self.source = self.fact("source")
+        # Imported now, not at the first batch: `mfr.runtime.resume.code_in_use` must see the code that draws.
+        self._draw = source(self.source).draw if self.drawn else None
 
     def read(self, start: int, stop: int) -> torch.Tensor:
         """Rows `start` to `stop` (exclusive), (stop − start, d) float32.
@@ -89,7 +91,7 @@ class Vectors:
         return values
 
     def attached(self, name: str) -> np.ndarray:
-        """Array that `VectorWriter.attach` stored."""
+        """A whole column, or an array that `VectorWriter.attach` stored."""
         values: np.ndarray = self.file[name][:]
         return values
 
@@ -109,8 +111,8 @@ class Vectors:
 
     def _drawn(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
         """Batches drawn by the source, from row number `first`."""
-        assert self.features is not None
-        draw = source(self.source).draw(self.fact("drawn"), seed)
+        assert self.features is not None and self._draw is not None
+        draw = self._draw(self.fact("drawn"), seed)
         for row in count(first, batch):
             yield combine(self.features.numpy(), *draw(row, batch))
 

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mfr.comparison.tables import denoising_table
+from mfr.comparison.eeg import denoising_table
 
 GAINS = {"baseline": [2.0, 2.2, 2.1], "mfr": [4.0, 4.1, 4.2]}
 

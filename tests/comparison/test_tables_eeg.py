@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mfr.comparison.claims.eeg import claims_eeg
+from mfr.comparison.claims.eeg import claims
 from mfr.comparison.summary import long_table, summarise
 from mfr.comparison.tables import decoder_distances, table3
 from mfr.config.training import Method, Penalty
@@ -73,15 +73,15 @@ def test_table3_fits_a_terminal() -> None:
     ],
 )
 def test_claims_by_their_intervals(claim: str, ours: float, expected: str) -> None:
-    found = claims_eeg(long_table(runs()), decoder_distances(runs()), METHODS).set_index("claim")
+    found = claims(long_table(runs()), decoder_distances(runs()), METHODS).set_index("claim")
     assert found.loc[claim, "ours"] == pytest.approx(ours, abs=0.1) and found.loc[claim, "verdict"] == expected
     assert {name.split(":")[0] for name in found.index} == {"baseline", "mfr"}
 
 
 def test_one_seed_or_one_sae_decides_nothing() -> None:
     one = [run for run in runs() if run.seed == 0]
-    assert set(claims_eeg(long_table(one), decoder_distances(one), METHODS)["verdict"]) == {"undecided"}
+    assert set(claims(long_table(one), decoder_distances(one), METHODS)["verdict"]) == {"undecided"}
     alone = [run.model_copy(update={"saes": run.saes[:1], "pairs": []}) for run in runs()]
-    table = claims_eeg(long_table(alone), decoder_distances(alone), METHODS)
+    table = claims(long_table(alone), decoder_distances(alone), METHODS)
     assert len(table) == 3 and isinstance(table, pd.DataFrame)
     assert table3(summarise(long_table(alone), {}), decoder_distances(alone))["l2"].isna().all()

@@ -1,6 +1,8 @@
 """The stages from training to comparison, on synthetic vectors that they make themselves."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,11 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from mfr.config.load import load
+from mfr.config.synthetic import GenerateSynthetic
 from mfr.config.training import Method
 from mfr.runtime import paths
 from mfr.saes.files import read_saes
 from mfr.vectors.reader import Vectors
 from stages import compare, evaluate, generate_synthetic, train
+from tests.conftest import ROOT
 from tests.support.small_project import small_project
 
 
@@ -183,3 +187,12 @@ def test_a_checkpoint_of_other_parameters_is_refused_and_one_of_the_same_vectors
     assert f"{place}: a checkpoint of other parameters, inputs or code; starting from step 0" in capfd.readouterr().err
     params.write_text(text)
     assert train.main(words) == 0 and weights.read_bytes() == before
+
+
+def test_the_code_that_draws_vectors_is_loaded_before_a_run_is_identified(tmp_path: Path) -> None:
+    """`code_in_use` sees only loaded modules: a run resumed after an edit of the generator would see other vectors."""
+    settings = GenerateSynthetic(reading="one_group_k3", dimension=8, features=12, groups=2, train_rows=None, heldout_rows=5)
+    generate_synthetic.run(settings, tmp_path / "train.h5", tmp_path / "heldout.h5")
+    program = f"import sys, stages.train as train; train.Vectors({str(tmp_path / 'train.h5')!r}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "mfr.sources.synthetic.generator" in done.stdout.split()

@@ -36,6 +36,7 @@ class TinySource(Source):
 
     measured_by = "mfr.sources.tiny.answers"
     explained_by = "mfr.sources.tiny.answers"
+    reported_by = "mfr.comparison.tiny"
 
 
 SOURCE = TinySource()
@@ -64,6 +65,7 @@ def contexts(heldout, device):
     "mfr/comparison/tiny.py": '''
 """What only the tiny source reports."""
 
+from mfr.comparison.report import Numbers
 from mfr.comparison.summary import over_k
 
 
@@ -72,7 +74,8 @@ def write(runs, folder):
 
 
 def numbers(runs):
-    return {"rows": runs.evaluations[0].own["rows"]} | {m: {"worst": w} for m, w in over_k(runs.summary, "worst").items()}
+    of_methods = {method: {"worst": worst} for method, worst in over_k(runs.summary, "worst").items()}
+    return Numbers(of_methods, {"rows": runs.evaluations[0].own["rows"]})
 ''',
     "stages/make_tiny.py": '''
 """Draw the rows."""

@@ -34,7 +34,7 @@ rule evaluate:
         saes=rules.train.output.saes,
         card=rules.train.output.card,
         vectors=paths.vectors("{source}", "heldout"),
-        prepared=lambda wildcards: source(wildcards.source).read_by_evaluate,
+        prepared=lambda wildcards: source(wildcards.source).read_with_vectors,
         code=lambda wildcards: code_of("evaluate", wildcards.source),
     output:
         evaluation=paths.evaluation("{source}", "{method}", "{seed}"),
@@ -83,7 +83,7 @@ rule describe:
     input:
         unpack(lambda wildcards: runs_of(wildcards.source, config)),
         vectors=paths.vectors("{source}", "heldout"),
-        prepared=lambda wildcards: source(wildcards.source).read_by_evaluate,
+        prepared=lambda wildcards: source(wildcards.source).read_with_vectors,
         code=lambda wildcards: code_of("describe", wildcards.source),
     output:
         latents=directory(paths.descriptions("{source}")),

@@ -13,7 +13,7 @@ MEAN_CHANGE, BEST_CHANGE, WORST_CHANGE = -1.8, -6.67, 4.04
 DISTANCES = {"l2": "L2", "l2_matched": "L2 of one-to-one pairs"}
 
 
-def claims_eeg(values: pd.DataFrame, distances: pd.DataFrame, methods: Mapping[str, Method]) -> pd.DataFrame:
+def claims(values: pd.DataFrame, distances: pd.DataFrame, methods: Mapping[str, Method]) -> pd.DataFrame:
     """Table of claims, with the columns of `claims_table`.
 
     `values` is the long table of `mfr.comparison.summary`, `distances` the result of `mfr.comparison.tables.decoder_distances`.

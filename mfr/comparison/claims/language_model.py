@@ -13,7 +13,7 @@ LOSS = {"mean": "-5.66 %", "smallest": "-21.21 %", "largest": "+7.89 %"}
 CROSS_ENTROPY_MEAN, CROSS_ENTROPY_OF_A_K = "-5.45 %", "-8.58 to -3.51 %"
 
 
-def claims_language_model(values: pd.DataFrame, methods: Mapping[str, Method], versus: Mapping[str, str]) -> pd.DataFrame:
+def claims(values: pd.DataFrame, methods: Mapping[str, Method], versus: Mapping[str, str]) -> pd.DataFrame:
     """Table of claims, with the columns of `claims_table`.
 
     `values` is the long table of `mfr.comparison.summary`. Changes are those of a method's loss against its `versus`, or else

@@ -41,7 +41,7 @@ def decoder_distances(distances: pd.DataFrame, hidden: int) -> Figure:
 def denoising(table: pd.DataFrame) -> Figure:
     """Denoising gain over noise level, one panel per method (rows) and noise (columns).
 
-    `table` is the result of `mfr.comparison.tables.denoising_table`. One colour per k. Solid lines are SAEs with their
+    `table` is the result of `mfr.comparison.eeg.denoising_table`. One colour per k. Solid lines are SAEs with their
     intervals, dashed lines PCA with k components; the dotted line is the Wiener filter.
     """
     kinds = list(table["noise"].unique())

@@ -15,8 +15,9 @@ class EegSource(Source):
     prepared = (paths.RECORDINGS, paths.RECORDINGS_TABLE)
     read_by_compare = (paths.RECORDINGS_TABLE,)
     explained_by = "mfr.description.windows"
+    reported_by = "mfr.comparison.eeg"
 
-    def measured(self, method: str, seed: str | int) -> list[Path]:
+    def files_of_run(self, method: str, seed: str | int) -> list[Path]:
         """The file of how well an ensemble denoises."""
         return [paths.denoising(method, seed)]
 

@@ -12,9 +12,10 @@ class LanguageModelSource(Source):
     """Activations of a language model."""
 
     prepared = (paths.MODEL,)
-    read_by_evaluate = (paths.MODEL,)
+    read_with_vectors = (paths.MODEL,)
     measured_by = "mfr.evaluation.splice"
     explained_by = "mfr.description.text"
+    reported_by = "mfr.comparison.language_model"
     exported = True
 
     def outside(self, section: SourceSection) -> dict[str, tuple[str, Path]]:

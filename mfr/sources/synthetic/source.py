@@ -11,6 +11,8 @@ from mfr.sources.synthetic.generator import codes
 class SyntheticSource(Source):
     """Vectors with known features."""
 
+    reported_by = "mfr.comparison.synthetic"
+
     def draw(self, parameters: str, seed: int) -> Draw:
         """A function that draws codes from an endless stream, one stream per SAE seed."""
         settings = GenerateSynthetic.model_validate_json(parameters)

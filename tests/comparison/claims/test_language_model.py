@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from mfr.comparison.claims.language_model import claims_language_model
+from mfr.comparison.claims.language_model import claims
 from mfr.config.training import AuxK, Method, Penalty
 
 PENALTY = Penalty(matching="hungarian")
@@ -19,7 +19,7 @@ def test_claims_follow_from_the_changes_of_each_seed() -> None:
     values = pd.DataFrame(rows, columns=["method", "seed", "group", "metric", "value"])
     methods = {"baseline": Method(), "mfr": Method(penalty=PENALTY), "auxk": Method(auxk=AuxK(k="same"))}
     methods["other"] = Method(penalty=PENALTY)
-    table = claims_language_model(values, methods, versus={"other": "auxk"}).set_index("claim")
+    table = claims(values, methods, versus={"other": "auxk"}).set_index("claim")
     assert len(table) == 12 and {claim.split(":")[0] for claim in table.index} == {"mfr", "other"}
     other = table.loc["other: reconstruction loss lower than auxk's, smallest k = 6"]
     assert other["ours"] == pytest.approx(-20) and other["verdict"] == "holds"

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot
 
+from mfr.comparison.eeg import denoising_table
 from mfr.comparison.figures import eeg as eeg_figures
-from mfr.comparison.tables import denoising_table
 from mfr.denoising.windows import read_windows, rows_in_turn, shape_of
 from mfr.sources.eeg.electrodes import directions, flattened
 from mfr.sources.eeg.simulation import SCALP
