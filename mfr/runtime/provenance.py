@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+# Not results themselves, which a run changes one after another.
+MAKES_RESULTS = ("mfr", "stages", "params.yaml", "requirements.lock")
 PACKAGES = ("torch", "numpy", "scipy", "numba", "mne", "transformer-lens")
 
 
@@ -31,10 +33,14 @@ def provenance() -> Provenance:
 
 
 def commit() -> str | None:
-    """Commit of the working folder; None if it is not in a git repository."""
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    """The commit of the working folder; it ends in `-dirty` if what makes results differs from it. None outside git."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    changed = _git("status", "--porcelain", "--", *MAKES_RESULTS)
+    return f"{head}-dirty" if head and changed else head or None
+
+
+def _git(*words: str) -> str:
     try:
-        found = subprocess.run(describe, capture_output=True, text=True)
+        return subprocess.run(["git", *words], capture_output=True, text=True).stdout.strip()
     except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None
+        return ""
