@@ -14,7 +14,7 @@ from mfr.sources.source import source
 
 
 def declared(config: dict, *keys: str) -> dict[str, object]:
-    """The values of dotted keys such as `synthetic.train`: the parameters that a job declares; None for a missing one."""
+    """Values of dotted keys such as `synthetic.train`, the parameters that a job declares; None for a missing key."""
     return {key: _value(config, key) for key in keys}
 
 
@@ -28,8 +28,8 @@ def _value(config: dict, key: str) -> object:
 def checked(config: dict) -> Params:
     """The typed parameters of a configuration.
 
-    Raises `WorkflowError` for one with mistakes, or one that is not that of params.yaml, which the stages read themselves; and
-    for a user's folder in an output, which Snakemake deletes before the stage itself could refuse it, or around one.
+    Raises `WorkflowError` for mistakes, and for values from the command line, since stages read params.yaml themselves. Also
+    refuses a user's folder that is inside an output or contains one: Snakemake deletes outputs before a stage could object.
     """
     if config != yaml.safe_load(Path("params.yaml").read_text()):
         raise WorkflowError("--config and --configfile would not reach the stages: edit params.yaml instead")
@@ -65,7 +65,7 @@ def runs_of(name: str, config: dict) -> dict[str, list[Path]]:
 def made_of(name: str, config: dict) -> list[Path]:
     """Every file that must be there when a source is done.
 
-    Intermediate files are among them: Snakemake takes results for fresh whose inputs are gone, as they are after a failure.
+    Includes intermediate files: Snakemake takes results for fresh even if their inputs are gone, as after a failure.
     """
     vectors = [paths.vectors(name, split) for split in source(name).splits]
     read_by_compare = [path for files in runs_of(name, config).values() for path in files]

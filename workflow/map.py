@@ -1,7 +1,7 @@
 """Draw how the gain of a penalty depends on its weight and the learning rate: `python -m workflow.map`.
 
-After a run of synthetic vectors whose methods vary both, such as params/map_one_group_k36.yaml: writes map.csv and map.png
-beside the other results.
+Run it after an experiment whose methods vary both, such as `make experiment NAME=map_one_group_k36`. It writes
+results/map/map.csv and map.png.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def _refuse_unplaceable(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+    """Run from the command line; return the exit status."""
     argparse.ArgumentParser(prog="python -m workflow.map", description=__doc__).parse_args(argv)
     try:
         section = load(Path("params.yaml")).section(Synthetic)

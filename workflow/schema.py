@@ -1,4 +1,4 @@
-"""Write what is generated from the typed parameters: `python -m workflow.schema` (`--check` only compares)."""
+"""Generate the schema of params.yaml and docs/configuration.md from the typed parameters: `python -m workflow.schema`."""
 
 import argparse
 import json

@@ -1,8 +1,8 @@
 """Bring the other engine up to date after a run of one: `python -m workflow.sync`.
 
-After Snakemake, DVC is told of the results by `dvc commit`; after DVC, Snakemake by `snakemake --touch --forceall`. Both
-commands believe what lies on the disk, so each is gated: only the engine whose own state is clean may vouch for it. With a
-source, as in `python -m workflow.sync eeg`, all this is about that source alone.
+After Snakemake, `dvc commit` records the results in DVC; after DVC, `snakemake --touch --forceall` records them in Snakemake.
+Both commands trust the files on disk, so only an engine whose own state is clean may vouch for them. With a source, as in
+`python -m workflow.sync eeg`, only that source is synchronised.
 """
 
 import argparse
@@ -21,15 +21,15 @@ from mfr.sources.source import source
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Synchronise whichever engine lags; exit status 1, with one line, where neither can vouch for the files."""
+    """Synchronise the engine that lags; return 1, with one line, if neither can vouch for the files."""
     parser = argparse.ArgumentParser(prog="python -m workflow.sync", description=__doc__)
-    parser.add_argument("target", nargs="?", choices=[*SOURCES, "all"], default="all", help="synchronise one source alone")
+    parser.add_argument("target", nargs="?", choices=[*SOURCES, "all"], default="all", help="synchronise only one source")
     target: str = parser.parse_args(argv).target
     snakemake_clean, dvc_clean = snakemake_is_clean(target), dvc_is_clean(target)
     if snakemake_clean and dvc_clean:
         print("both engines are up to date")
     elif snakemake_clean:
-        # Relinked from the cache, outputs of equal content would have one time between them, which is not Snakemake's.
+        # Outputs relinked from the cache would share one modification time, which is not the one Snakemake recorded.
         _run("dvc", "commit", "--force", "--quiet", "--no-relink", *_dvc_targets(target))
         print("DVC now knows Snakemake's results")
     elif dvc_clean:
@@ -43,9 +43,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def snakemake_is_clean(target: str) -> bool:
-    """Whether Snakemake has nothing to do, for a source or at all, and its record of every output is of the file that is there.
+    """Whether Snakemake has nothing to do for the target, and its record of each output matches the file on disk.
 
-    Without a record, or where something else wrote the file since, it would take any file for fresh.
+    Snakemake takes a file for fresh if it has no record of it, or if something else has written it since.
     """
     return "Nothing to be done" in _run("snakemake", "--cores", "1", "--dry-run", target) and _records_fit(target)
 
@@ -68,12 +68,12 @@ def _modified(path: Path) -> float:
 
 
 def dvc_is_clean(target: str) -> bool:
-    """Whether DVC has nothing to do, for a source or at all, and holds the results in its cache."""
+    """Whether DVC has nothing to do for the target, and has the results in its cache."""
     return subprocess.run(["dvc", "status", "--quiet", *_dvc_targets(target)], capture_output=True).returncode == 0
 
 
 def _dvc_targets(target: str) -> list[str]:
-    """The last stages of a source or of all; with their dependencies these are all that the experiment needs."""
+    """The last stages of the target; with their dependencies they are all that the experiment needs."""
     sources = load(Path("params.yaml")).sources if target == "all" else [target]
     last = [f"{stage}@{name}" for name in sources for stage in ("describe", "compare")]
     return ["--with-deps", *last, *(f"export_{name}" for name in sources if source(name).exported)]

@@ -15,7 +15,7 @@ PACKAGES = ("torch", "numpy", "scipy", "numba", "mne", "transformer-lens")
 class Provenance:
     """When, where and with which code something was computed.
 
-    `commit` ends in `-dirty` if tracked files had uncommitted changes.
+    `commit` ends in `-dirty` if the code or the parameters differed from it.
     """
 
     date: str

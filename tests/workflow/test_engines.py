@@ -1,6 +1,7 @@
 """Both engines on params/smoke.yaml, from end to end and in turn."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,14 @@ def test_snakemake_first(by_snakemake: Path) -> None:
 
     # One source by itself, while another is out of date.
     edit(folder, "params.yaml", "low_hz: 0.5", "low_hz: 0.6")
-    assert snakemake(folder, "synthetic") == MFR_OF_SYNTHETIC
+    output = run(folder, "python", "-m", "workflow.run", "synthetic", "--cores", "2")
+    jobs = re.findall(r"^\[(\d)/5\] (\w+ \S+).* · \d+ s · .", output, re.MULTILINE)
+    assert sorted(number for number, _ in jobs) == ["1", "2", "3", "4"]
+    assert {job for _, job in jobs} == {
+        *(f"{stage} synthetic/mfr" for stage in ("train", "evaluate")),
+        *(f"{stage} synthetic" for stage in ("describe", "compare")),
+    }
+    assert "synthetic: your results (not committed)" in output
     assert "neither engine is up to date" in run(folder, "python", "-m", "workflow.sync", "eeg", fails=True)
     assert "DVC now knows" in run(folder, "python", "-m", "workflow.sync", "synthetic")
     edit(folder, "params.yaml", "low_hz: 0.6", "low_hz: 0.5")
@@ -186,8 +194,8 @@ def test_a_stage_that_fails_in_snakemake_loses_only_its_own_output_which_dvc_has
     folder = by_snakemake
     before = vectors_and_results(folder)
     edit(folder, "params.yaml", GOOD_CHANNELS, BAD_CHANNELS)
-    output = run(folder, "snakemake", "--cores", "1", "eeg", fails=True)
-    assert "C99" in output and "Traceback" not in output
+    output = run(folder, "python", "-m", "workflow.run", "--cores", "1", "eeg", fails=True)
+    assert "failed: logs/eeg/preprocess_eeg.log" in output and "C99" in output and "Traceback" not in output
     kept = vectors_and_results(folder)
     assert {path.name for path in before.keys() - kept.keys()} == {"train.h5", "validation.h5", "heldout.h5"}
     assert all(before[path] == content for path, content in kept.items())
