@@ -41,7 +41,7 @@ def test_a_run_is_loaded_with_its_card_and_encodes_and_decodes(tmp_path: Path, s
     assert loaded.card is not None and (loaded.card.seed, loaded.card.train.k) == (3, [2, 5])
 
 
-def test_one_exported_sae_is_loaded_alone(tmp_path: Path, saes: Ensemble) -> None:
+def test_one_exported_sae_is_loaded_only(tmp_path: Path, saes: Ensemble) -> None:
     write_sae(tmp_path / "sae_1_k5", saes, 1, Origin())
     loaded, x = mfr.load(tmp_path / "sae_1_k5"), torch.randn(7, 8)
     assert loaded.k == [5] and torch.allclose(loaded.reconstruct(0, x), saes.reconstruct(1, x), atol=1e-6)

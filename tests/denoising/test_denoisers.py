@@ -51,7 +51,7 @@ def test_the_wiener_filter_is_the_regression_of_clean_on_noisy_windows() -> None
     np.testing.assert_allclose(ours, regression, atol=0.01)
 
 
-def test_the_wiener_filter_is_told_a_level_that_holds_for_windows_of_any_strength(windows: np.ndarray) -> None:
+def test_the_wiener_filter_knows_a_level_that_holds_for_windows_of_any_strength(windows: np.ndarray) -> None:
     matrix = wiener(moments_of(windows.reshape(N, -1), windows).scaled, np.eye(C * T), 0.0)
     noise = np.random.default_rng(2).normal(size=windows.shape)
     noise *= np.sqrt((windows**2).mean(axis=(1, 2)) / (noise**2).mean(axis=(1, 2)))[:, None, None]
@@ -83,7 +83,7 @@ def test_a_perfect_reconstruction_gives_the_noisy_window_back(windows: np.ndarra
     assert abs(scores(windows, noisy, back).snr_gain_db) < 1e-9
 
 
-def test_a_window_is_standardised_by_itself_alone(windows: np.ndarray) -> None:
+def test_a_window_is_standardised_by_itself_only(windows: np.ndarray) -> None:
     unknown = np.full((N, C), np.nan)
     mean, deviation = standards(windows, unknown, unknown, "window_channel")
     seen = []

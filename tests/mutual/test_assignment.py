@@ -50,7 +50,7 @@ def test_following_stays_near_the_best_while_features_drift() -> None:
     assert 1 <= listings < 30
 
 
-def test_features_that_jumped_are_listed_anew_or_solved() -> None:
+def test_features_that_jumped_are_listed_again_or_solved() -> None:
     A, B, generator = dictionaries(200, 20)
     other = unit(torch.randn(B.shape, generator=generator))
     for max_gap in (1e-2, 1e-9):

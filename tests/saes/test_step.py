@@ -104,7 +104,7 @@ def test_a_bad_weight_makes_the_loss_bad(step, bad: float, hidden: int) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_bfloat16_rounds_the_product_alone(step) -> None:
+def test_bfloat16_rounds_the_product_only(step) -> None:
     W, b = weights(48, 16)
     x = torch.randn(64, 16, generator=torch.Generator().manual_seed(4))
     rounded = preactivations(x, W, b, "bfloat16")

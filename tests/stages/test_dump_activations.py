@@ -111,7 +111,7 @@ def test_the_two_files_hold_different_documents(dump, model):
     assert not train & heldout
 
 
-def test_attributes_tell_how_to_make_the_file_again(dump, text):
+def test_attributes_say_how_to_make_the_file_again(dump, text):
     train, _ = dump()
     with h5py.File(train) as file:
         assert json.loads(file.attrs["parameters"]) == {"text": text.model_dump(), "dump_activations": DUMP.model_dump()}
@@ -120,7 +120,7 @@ def test_attributes_tell_how_to_make_the_file_again(dump, text):
         assert file.attrs["source"] == "language_model"
 
 
-def test_attributes_tell_which_text_was_read_whenever_it_was_written(dump, text):
+def test_attributes_say_which_text_was_read_whenever_it_was_written(dump, text):
     first = [path.read_bytes() for path in dump()]
     os.utime(Path(text.text, "7.txt"), (0, 0))
     train, heldout = dump()

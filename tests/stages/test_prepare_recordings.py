@@ -47,7 +47,7 @@ def test_an_earlier_corpus_is_replaced_whole(tmp_path):
     assert len(list((tmp_path / "recordings").rglob("*.edf"))) == len(sessions(2))
 
 
-def test_a_users_folder_is_listed_and_left_alone(tmp_path):
+def test_a_users_folder_is_listed_and_left_only(tmp_path):
     mine = tmp_path / "mine"
     for name in ("b/2.EDF", "b/1.edf", "a.edf"):
         write_edf(mine / name, {"C3": noise(10)})

@@ -86,7 +86,7 @@ def test_equal_parameters_give_equal_files_and_the_seed_draws_other_subjects():
     assert len(held) == 4 and len({chosen for chosen, _, _ in held}) > 1
 
 
-def test_vectors_tell_the_recordings_by_their_contents():
+def test_vectors_identify_their_recordings_by_their_contents():
     paths = [record(f"{subject}.edf") for subject in "abc"]
     write_edf(Path("mine/d.edf"), {"O1": noise(10)})
     write_fif(Path("mine/e_raw.fif"), {"C3": noise(200, 1024), "C4": noise(200, 1024)}, 1024, split_size="2MB")
@@ -122,7 +122,7 @@ def test_one_subject_is_not_enough():
     ("parameters", "warned"),
     [({}, True), ({"subject_pattern": r"(patient\d)"}, False), ({"split": "time"}, False)],
 )
-def test_subjects_are_counted_and_told_of_where_files_names_made_them(capsys, parameters, warned):
+def test_subjects_are_counted_and_reported_if_files_names_made_them(capsys, parameters, warned):
     for n in range(6):
         record(f"patient{n // 2}_session{n % 2}.edf", seed=n)
     prepare()
@@ -185,7 +185,7 @@ def test_a_broken_manifest(text):
         preprocess()
 
 
-def test_progress_is_told_at_most_once_a_file(capsys):
+def test_progress_is_shown_at_most_once_a_file(capsys):
     for subject in "abc":
         record(f"{subject}/1.edf")
     prepare()

@@ -114,7 +114,7 @@ def test_comparison_gathers_all_methods() -> None:
     assert len(latents) == 3 * 2 * 64 and latents["truth_max"].between(-1, 1.001).all()
 
 
-def test_early_rows_of_the_curves_show_whether_an_sae_should_start_anew() -> None:
+def test_early_rows_of_the_curves_show_whether_an_sae_should_restart() -> None:
     curves = pd.read_csv(paths.curves("synthetic", "baseline", 0))
     assert sorted(set(curves["step"])) == list(range(5, 65, 5))
     assert sorted(set(curves.dropna()["step"])) == [30, 60]

@@ -23,7 +23,7 @@ def test_each_row_has_the_ratio_that_was_asked_and_no_other_rows_noise() -> None
         assert torch.corrcoef(torch.cat([added, x])).fill_diagonal_(0).abs().max() < 0.05
 
 
-def test_noise_depends_on_seed_and_step_alone() -> None:
+def test_noise_depends_on_seed_and_step_only() -> None:
     x = torch.ones(4, 5)
     first, again = with_white_noise(x, 0.0, 1, 2), with_white_noise(x, 0.0, 1, 2)
     assert torch.equal(first, again)

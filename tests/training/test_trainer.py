@@ -157,7 +157,7 @@ def test_an_exploding_loss_is_named_before_it_is_infinite(data: Path, capfd: pyt
 
 
 @pytest.mark.parametrize("matching", ["hungarian", "max"])
-def test_the_curves_tell_what_stale_partners_lost(data: Path, tmp_path: Path, matching: str) -> None:
+def test_the_curves_show_what_stale_partners_lost(data: Path, tmp_path: Path, matching: str) -> None:
     method = Method(penalty=PENALTY.model_copy(update={"matching": matching, "refresh": 4}))
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(log_every=1, learning_rate=0.05), method, 0, CPU)
@@ -168,7 +168,7 @@ def test_the_curves_tell_what_stale_partners_lost(data: Path, tmp_path: Path, ma
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_training_on_a_gpu_is_near_that_on_the_cpu_and_waits_at_logs_alone(data: Path) -> None:
+def test_training_on_a_gpu_is_near_that_on_the_cpu_and_waits_at_logs_only(data: Path) -> None:
     with Vectors(data) as vectors:
         cpu, gpu = (Trainer(vectors, settings(log_every=50), METHODS["mfr"], 0, torch.device(name)) for name in ("cpu", "cuda"))
         for step, x in enumerate(islice(vectors.batches(32, 0), 20)):

@@ -1,4 +1,4 @@
-"""SAEs that start anew, and dead latents that are revived."""
+"""SAEs that restart, and dead latents that are revived."""
 
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.support.dense import dense_auxk, dense_loss, dense_reconstruction
 from tests.support.small_training import AUXK, CPU, DYING, PENALTY, REINIT, settings
 
 
-def test_uneven_saes_start_anew_from_fresh_weights_at_checks_only(data: Path) -> None:
+def test_uneven_saes_restart_from_fresh_weights_at_checks_only(data: Path) -> None:
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(), Method(reinitialise=REINIT), 0, CPU)
         for step, x in enumerate(islice(vectors.batches(32, 0), 15), start=1):
@@ -34,7 +34,7 @@ def test_uneven_saes_start_anew_from_fresh_weights_at_checks_only(data: Path) ->
     assert trainer.progress.reinits == [2, 2]
 
 
-def test_an_sae_that_starts_anew_trains_like_one_with_a_fresh_optimizer(data: Path) -> None:
+def test_an_sae_that_restarts_trains_like_one_with_a_fresh_optimizer(data: Path) -> None:
     rule = REINIT.model_copy(update={"threshold": 1e-6, "check_every": 3, "check_steps": 3})
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(), Method(reinitialise=rule), 0, CPU)
@@ -52,7 +52,7 @@ def test_an_sae_that_starts_anew_trains_like_one_with_a_fresh_optimizer(data: Pa
     assert torch.allclose(trainer.saes.W[1], W, atol=1e-5) and torch.allclose(trainer.saes.b[1], b, atol=1e-5)
 
 
-def test_an_sae_that_starts_anew_has_no_dead_latents(data: Path) -> None:
+def test_an_sae_that_restarts_has_no_dead_latents(data: Path) -> None:
     rule = REINIT.model_copy(update={"threshold": 1e-6})
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(**DYING), Method(reinitialise=rule), 0, CPU)
@@ -61,16 +61,16 @@ def test_an_sae_that_starts_anew_has_no_dead_latents(data: Path) -> None:
     assert trainer.progress.reinits == [1, 1] and (trainer.idle == 0).all()
 
 
-def test_an_sae_that_starts_anew_gets_partners_anew(data: Path) -> None:
+def test_an_sae_that_restarts_gets_new_partners(data: Path) -> None:
     rule = REINIT.model_copy(update={"threshold": 1e-6})
     with Vectors(data) as vectors:
         trainer = Trainer(vectors, settings(), Method(penalty=PENALTY, reinitialise=rule), 0, CPU)
         for x in islice(vectors.batches(32, 0), 3):
             trainer.step(x)
         assert trainer.progress.reinits == [1, 1]
-        anew = trainer.saes.W.clone()
+        restarted = trainer.saes.W.clone()
         trainer.step(x)
-    assert torch.equal(trainer.penalty.matches[0].columns, match(anew, "hungarian", 0.0)[0].columns)
+    assert torch.equal(trainer.penalty.matches[0].columns, match(restarted, "hungarian", 0.0)[0].columns)
 
 
 @pytest.mark.parametrize("noise_db", [None, 5.0])

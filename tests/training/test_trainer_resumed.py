@@ -63,10 +63,10 @@ def test_a_checkpoint_that_is_cut_short_or_foreign_is_refused(data: Path, tmp_pa
         place.path.write_bytes(place.path.read_bytes()[:200])
         with pytest.raises(UserError, match="not a whole checkpoint"):
             checkpoint.load(place.path, "key")
-        anew = Trainer(vectors, settings(), Method(), 0, CPU).run(place)
+        restarted = Trainer(vectors, settings(), Method(), 0, CPU).run(place)
         expected = Trainer(vectors, settings(), Method(), 0, CPU).run(saving(tmp_path / "other"))
     assert "starting from step 0" in capfd.readouterr().err
-    assert torch.equal(anew.W, expected.W)
+    assert torch.equal(restarted.W, expected.W)
 
 
 @pytest.mark.parametrize("inputs", ["raw", "scaled"])

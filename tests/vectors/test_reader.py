@@ -67,7 +67,7 @@ def test_rows_of_a_batch_come_from_the_whole_file(dense_file) -> None:
     assert neighbours < 0.05
 
 
-def test_order_depends_on_seed_and_epoch_alone(dense_file) -> None:
+def test_order_depends_on_seed_and_epoch_only(dense_file) -> None:
     with Vectors(dense_file(numbered(500))) as vectors:
         first, again, other = (torch.cat(list(islice(vectors.batches(50, seed), 20))) for seed in (1, 1, 2))
     assert torch.equal(first, again)
@@ -128,7 +128,7 @@ def test_the_first_bad_row_is_named(dense_file, bad: float) -> None:
         list(vectors.sequential(100))
 
 
-def test_vectors_of_equal_shape_and_facts_are_told_apart_by_their_rows(dense_file) -> None:
+def test_vectors_of_equal_shape_and_facts_are_distinguished_by_their_rows(dense_file) -> None:
     identities = []
     for rows in (numbered(1000), numbered(1000), numbered(1000)[::-1], np.concatenate([numbered(900), numbered(100)])):
         with Vectors(dense_file(np.ascontiguousarray(rows))) as vectors:

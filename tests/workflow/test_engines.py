@@ -28,7 +28,7 @@ def change_weight(folder: Path, old: str, new: str) -> None:
 @pytest.fixture(scope="module")
 def by_snakemake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = clone(tmp_path_factory.mktemp("snakemake"))
-    # Nothing starts anew, and what `reinit` leaves is what `baseline` does: DVC's cache holds it once.
+    # Nothing restarts, and what `reinit` leaves is what `baseline` does: DVC's cache holds it once.
     edit(folder, "params.yaml", "threshold: 0.2", "threshold: 2.0")
     commands = snakemake(folder)
     assert len(commands) == 29

@@ -201,7 +201,7 @@ def test_a_verdict_may_turn_on_the_cut() -> None:
     assert verdicts == ["fails", "holds"]
 
 
-def test_methods_of_the_paper_differ_from_the_baseline_in_penalty_and_reinitialisation_alone() -> None:
+def test_methods_of_the_paper_differ_from_the_baseline_in_penalty_and_reinitialisation_only() -> None:
     linear = {name: METHODS[name].model_copy(update={"schedule": "linear"}) for name in ("baseline", "mfr")}
     methods = METHODS | linear | {"named": linear["baseline"]}
     assert list(methods_of_paper(methods)) == ["mfr"]

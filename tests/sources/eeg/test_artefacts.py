@@ -62,7 +62,7 @@ def test_each_window_has_one_reason():
 @pytest.mark.parametrize(
     ("scale", "factor"), [(1, 1), (1e-6, 1e6), (1e6, 1e-6), (1e-3, 1e3), (1e3, 1e-3), (0.004, 1000), (50, 1), (300, 1 / 1000)]
 )
-def test_amplitudes_that_tell_of_a_wrong_unit(scale, factor):
+def test_amplitudes_that_show_a_wrong_unit(scale, factor):
     deviation = scale * np.random.default_rng(0).uniform(5, 15, size=(100, 4))
     assert unit_factor(deviation, correct=True) == pytest.approx(factor)
     if factor == 1:

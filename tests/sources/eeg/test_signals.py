@@ -78,7 +78,7 @@ def test_the_filter_equals_the_polynomial_form_where_that_is_stable():
     np.testing.assert_allclose(received, signal.filtfilt(b, a, x, padlen=125), atol=1e-8)
 
 
-def test_notches_take_out_their_lines_alone():
+def test_notches_take_out_their_lines_only():
     settings = {"high_hz": 90.0, "notch_hz": [50.0, 60.0]}
     for f, gain in [(50, 0), (60, 0), (45, 1), (55, 1), (70, 1)]:
         received = filtered(sinusoid(f), **settings)[15000:45000]

@@ -21,7 +21,7 @@ def test_every_item_is_done_once_here_or_elsewhere(tmp_path, workers):
     assert (set(found.values()) == {os.getpid()}) == (workers == 1)
 
 
-def test_what_a_task_raises_is_raised_and_a_killed_worker_is_told(tmp_path):
+def test_what_a_task_raises_is_raised_and_a_killed_worker_is_reported(tmp_path):
     with pytest.raises(UnusableError, match=r"^[01]$"):
         list(in_processes(refuse, ["0", "1"], tmp_path, 2))
     with pytest.raises(UserError, match=r"execution.workers: one of 2 worker processes died.*lower it and run again"):

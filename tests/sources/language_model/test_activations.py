@@ -58,7 +58,7 @@ def test_only_blocks_that_are_missing_are_made(tmp_path, capture, capsys) -> Non
         assert all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
 
 
-def test_blocks_of_a_text_that_has_changed_are_made_anew(tmp_path, capture) -> None:
+def test_blocks_of_a_text_that_has_changed_are_made_again(tmp_path, capture) -> None:
     complete(tmp_path / "parts", capture, sequences(0))
     changed = sequences(0)
     changed[7, 5] += 1

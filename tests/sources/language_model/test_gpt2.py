@@ -39,7 +39,7 @@ def test_the_folder_tells_shape_and_special_tokens(folder):
     assert (folder / "model.safetensors").is_file()
 
 
-def test_training_again_gives_the_same_bytes_and_leaves_the_global_numbers_alone(folder, tmp_path):
+def test_training_again_gives_the_same_bytes_and_leaves_the_global_numbers_only(folder, tmp_path):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     train_small_gpt2(iter(TEXTS), SHAPE, tmp_path, CPU, Ticker(math.inf))
@@ -83,7 +83,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
         train_small_gpt2(TEXTS, SHAPE.model_copy(update={"learning_rate": 1e38}), tmp_path, CPU, Ticker(math.inf))
 
 
-def test_progress_is_told_on_stderr_and_no_other_noise(tmp_path, capfd):
+def test_progress_is_shown_on_stderr_and_no_other_noise(tmp_path, capfd):
     train_small_gpt2(TEXTS, SHAPE.model_copy(update={"steps": 2}), tmp_path, CPU, Ticker(0.0))
     captured = capfd.readouterr()
     assert captured.out == ""
