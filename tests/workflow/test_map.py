@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mfr.comparison.figures import common as figures
+from mfr.comparison.figures import synthetic as figures
 from mfr.comparison.summary import LOWER_IS_BETTER
 from mfr.config.load import load
 from mfr.config.synthetic import Synthetic

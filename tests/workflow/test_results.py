@@ -68,4 +68,4 @@ def test_one_seed_has_no_spread() -> None:
     columns = ["method", "versus", "group", "metric", "mean", "sd", "seeds", "change", "change_sd"]
     head, baseline, mfr = summary_lines(pd.DataFrame(rows, columns=columns))
     assert head.split() == ["group", "method", "mse", "mse", "change"]
-    assert baseline.split() == ["k4", "baseline", "2"] and mfr.sources.eeg.split() == ["k4", "mfr", "1", "-50.0", "%"]
+    assert baseline.split() == ["k4", "baseline", "2"] and mfr.split() == ["k4", "mfr", "1", "-50.0", "%"]
