@@ -133,7 +133,7 @@ MADE = {"generate_synthetic", "prepare_model", "dump_activations", "prepare_reco
 def test_code_reruns_the_stages_that_import_its_package_in_both_engines(by_snakemake: Path, by_dvc: Path) -> None:
     would_run = {
         by_snakemake: lambda: snakemake(by_snakemake, "--dry-run"),
-        by_dvc: lambda: stage_commands(run(by_dvc, "dvc", "repro", "--dry")),
+        by_dvc: lambda: stage_commands(run(by_dvc, "dvc", "repro", "--dry", "--force-downstream")),
     }
     for folder, stale in would_run.items():
         progress, trainer = (folder / "mfr" / name for name in ("runtime/progress.py", "training/trainer.py"))

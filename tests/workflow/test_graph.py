@@ -98,7 +98,7 @@ def test_values_given_to_snakemake_are_refused_since_no_stage_would_see_them(pro
 
 @pytest.mark.parametrize(
     ("folder", "why"),
-    [("data/eeg/recordings/mine", "lies in"), ("data/eeg", "holds data/eeg/recordings")],
+    [("data/eeg/recordings/mine", "is inside"), ("data/eeg", "holds data/eeg/recordings")],
     ids=["in", "around"],
 )
 def test_recordings_in_or_around_an_output_are_refused_before_snakemake_deletes_them(
