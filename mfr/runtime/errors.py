@@ -1,5 +1,7 @@
 """Errors whose messages are written for the user."""
 
+import re
+
 
 class UserError(Exception):
     """A mistake that the user can fix.
@@ -13,3 +15,9 @@ class UnusableError(Exception):
 
     The message is a general reason, then a colon and the details of this file.
     """
+
+
+def first_sentence(error: BaseException) -> str:
+    """The first sentence of a library's error in one line, without its full stop; its type if it has no text."""
+    text = " ".join(str(error).split())
+    return re.split(r"(?<=[.!?]) ", text, maxsplit=1)[0].rstrip(".") or type(error).__name__

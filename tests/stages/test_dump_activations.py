@@ -23,7 +23,7 @@ from mfr.config.load import load
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
-from mfr.sources.language_model.model import ModelManifest
+from mfr.sources.language_model.model import ModelManifest, prepared
 from mfr.sources.language_model.text import TextManifest, pin
 from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
@@ -64,7 +64,7 @@ def dump(model, text, tmp_path, monkeypatch):
 
     def run(**changes):
         settings, outputs = DUMP.model_copy(update=changes), (tmp_path / "train.h5", tmp_path / "heldout.h5")
-        dump_activations.run(model, text, settings, EXECUTION, *outputs)
+        dump_activations.run(prepared(model), text, settings, EXECUTION, *outputs)
         return outputs
 
     return run
@@ -165,7 +165,7 @@ def test_one_value_beyond_float16_makes_all_rows_float32(dump, model, text, tmp_
         plain.transformer.wte.weight[loud_token] = 1e5
     plain.save_pretrained(loud)
     half = DUMP.model_copy(update={"dtype": "float16", "hook": "embed.hook_out"})
-    dump_activations.run(loud, text, half, EXECUTION, train, heldout)
+    dump_activations.run(prepared(loud), text, half, EXECUTION, train, heldout)
     assert "dump_activations: a value overflows float16; restarting with float32" in capsys.readouterr().err
     embedding = plain.transformer.wte.weight.detach().numpy()
     for path in (train, heldout):
@@ -222,7 +222,7 @@ def test_a_dump_that_was_killed_goes_on_and_ends_with_the_same_bytes(command):
     assert re.search(r"heldout-float16: resuming at vector 3\d\d\ntrain-float16: resuming at vector \d", errors)
     resumed = [path.read_bytes() for path in outputs]
     section = load(Path("params.yaml")).section(LanguageModel)
-    dump_activations.run(paths.MODEL, section.text, section.dump_activations, EXECUTION, *outputs)
+    dump_activations.run(prepared(paths.MODEL), section.text, section.dump_activations, EXECUTION, *outputs)
     assert [path.read_bytes() for path in outputs] == resumed
 
 
