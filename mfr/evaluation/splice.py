@@ -77,9 +77,7 @@ def measures(
     model = load(prepared(paths.MODEL, section.prepare_model.model), device)
     damage = damages(model, tokens, replaced, hook, mean, reconstructions)
     if not isfinite(damage.intact):
-        raise UserError(
-            f"evaluate: the model's loss on {heldout.path} is {damage.intact}; choose another model or text"
-        )
+        raise UserError(f"evaluate: the model's loss on {heldout.path} is {damage.intact}; choose another model or text")
     for name, ablation in (("zeros", damage.zero), ("the mean", damage.mean)):
         if ablation.cross_entropy == damage.intact:
             raise UserError(f"dump_activations.hook: {name} at {hook} leaves the model's loss unchanged; choose another hook")

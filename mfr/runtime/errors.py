@@ -18,6 +18,9 @@ class UnusableError(Exception):
 
 
 def first_sentence(error: BaseException) -> str:
-    """The first sentence of a library's error in one line, without its full stop; its type if it has no text."""
+    """The first sentence of a library's error in one line, without its full stop; its type if the text says nothing."""
     text = " ".join(str(error).split())
-    return re.split(r"(?<=[.!?]) ", text, maxsplit=1)[0].rstrip(".") or type(error).__name__
+    sentence = re.split(r"(?<=[.!?]) ", text, maxsplit=1)[0].rstrip(".")
+    if isinstance(error, KeyError):
+        return f"{type(error).__name__}: {sentence}"
+    return sentence or type(error).__name__

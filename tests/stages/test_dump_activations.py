@@ -177,6 +177,41 @@ def test_one_value_beyond_float16_makes_all_rows_float32(dump, model, text, tmp_
         assert vectors.read(0, 100).max() == 1e5
 
 
+def test_activations_that_are_no_numbers_are_named(dump, model, text, tmp_path):
+    with h5py.File(dump()[1]) as file:
+        tokens = file["tokens"][:]
+    token = tokens[3, 5]
+    sequence = np.argwhere(tokens[:, 1:] == token)[0][0]
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    plain = GPT2LMHeadModel.from_pretrained(model)
+    with torch.no_grad():  # Each weight is finite, but not the sum of the token's and the position's.
+        plain.transformer.wte.weight[token, 0] = 3e38
+        plain.transformer.wpe.weight[1:, 0] = 1e38
+    plain.save_pretrained(broken)
+    for dtype in ("float16", "float32"):
+        with pytest.raises(UserError) as error:
+            dump_activations.run(
+                prepared(broken), text, DUMP.model_copy(update={"dtype": dtype}), EXECUTION, Path("a.h5"), Path("b.h5")
+            )
+        assert str(error.value) == (
+            f"dump_activations.hook: blocks.0.hook_mlp_out is NaN or infinite in sequence {sequence} of heldout, "
+            "although the weights are finite; choose a hook in an earlier layer, or another model"
+        )
+    assert not Path("a.h5").exists() and not Path("b.h5").exists()
+
+
+def test_weights_that_are_no_numbers_are_named(model, text, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    plain = GPT2LMHeadModel.from_pretrained(model)
+    with torch.no_grad():
+        plain.transformer.h[1].ln_2.bias[3] = float("nan")
+    plain.save_pretrained(broken)
+    with pytest.raises(UserError, match=r"broken: transformer\.h\.1\.ln_2\.bias has NaN or infinite values; fetch or save"):
+        dump_activations.run(prepared(broken), text, DUMP, EXECUTION, Path("a.h5"), Path("b.h5"))
+
+
 def test_nothing_is_left_in_scratch(dump):
     dump()
     assert not paths.parts("dump_activations").exists()

@@ -118,11 +118,12 @@ class Blocks:
         """Raise `UserError` if vectors of a batch, whose first sequence is number `first`, are NaN or infinite."""
         finite = np.isfinite(vectors).all(axis=1)
         if not finite.all():
-            sequence, position = np.argwhere(self.capture.kept(tokens))[finite.argmin()]
+            # Attention spreads NaN within a sequence, so that the position says nothing.
+            sequence = first + np.argwhere(self.capture.kept(tokens))[finite.argmin()][0]
             raise UserError(
-                f"dump_activations.hook: {self.capture.hook} is NaN or infinite in sequence {first + sequence} of "
-                f"{self.name.partition('-')[0]}, at position {position}, although the weights are finite; choose a hook in an "
-                "earlier layer, or another model"
+                f"dump_activations.hook: {self.capture.hook} is NaN or infinite in sequence {sequence} of "
+                f"{self.name.partition('-')[0]}, although the weights are finite; choose a hook in an earlier layer, or another "
+                "model"
             )
 
     def _put(self, batches: list[tuple[np.ndarray, np.ndarray]]) -> None:

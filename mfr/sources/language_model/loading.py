@@ -74,6 +74,7 @@ def load_tokenizer_of(place: str, revision: str | None) -> Tokenizer:
 
     Loaded by transformers, because transformer-lens changes the special tokens. Raises `UserError` if it is missing or broken.
     """
+    _config(place, revision)  # A mistake in it would be reported as one in the tokenizer.
     with Refusing(f"{place}: cannot load the tokenizer", "check its tokenizer files"):
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
     # If the files are missing, transformers makes a tokenizer with only special tokens.
@@ -83,7 +84,9 @@ def load_tokenizer_of(place: str, revision: str | None) -> Tokenizer:
 
 
 def check_runs(model: "TransformerBridge", place: str) -> None:
-    """Raise `UserError` if the model fails, gives NaN or infinity, or sees later tokens."""
+    """Raise `UserError` if the model has no layers, fails, gives NaN or infinity, or sees later tokens."""
+    if model.cfg.n_layers < 1:
+        raise UserError(f"{place}: config.json gives the model {model.cfg.n_layers} layers; correct it")
     tokens = torch.tensor([[0, 0], [0, 1]], device=model.cfg.device)
     with Refusing(f"{place}: cannot be run", "check its config.json, or name another model"), torch.no_grad():
         logits = model(tokens, return_type="logits").float()
@@ -151,16 +154,15 @@ def _check_fit(place: str, model: PreTrainedModel, report: dict[str, Any]) -> No
     """Raise `UserError` if a tensor of the model was not loaded, which transformers then draws at random."""
     unused = [name for name in sorted(report["unexpected_keys"]) if not _is_buffer(name, model)]
     shapes = [f"{name} {tuple(there)} instead of {tuple(here)}" for name, there, here in sorted(report["mismatched_keys"])]
-    wrong = {
-        "missing": sorted(report["missing_keys"]),
-        "of another shape": shapes,
-        "unknown to this architecture": [name for name in unused if not _is_of_another_head(name, model)],
-    }
-    found = [f"{len(names)} {what} ({some(names)})" for what, names in wrong.items() if names]
+    wrong = {"missing": sorted(report["missing_keys"]), "of another shape": shapes, "unknown to this architecture": unused}
+    # A head for another task, such as a classifier, does no harm.
+    if not wrong["missing"] and not shapes and all(_is_of_another_head(name, model) for name in unused):
+        wrong = {}
+    found = [f"{what}: {some(names)}" for what, names in wrong.items() if names]
     if found:
         raise UserError(
-            f"{place}: the weights do not fit config.json: tensors {', '.join(found)}; check that both belong to the same "
-            "model and that no file is missing"
+            f"{place}: the weights do not fit config.json ({'; '.join(found)}); check that both belong to the same model and "
+            "that no file is missing"
         )
     if unused:
         print(f"{place}: ignores tensors that {type(model).__name__} does not have: {some(unused)}", file=sys.stderr)
@@ -174,7 +176,7 @@ def _is_buffer(tensor: str, model: PreTrainedModel) -> bool:
 
 
 def _is_of_another_head(tensor: str, model: PreTrainedModel) -> bool:
-    """Whether a tensor is outside every module of the model, with or without its base model's prefix."""
+    """Whether a tensor is outside the base model and every module of this model."""
     base = model.base_model_prefix + "."
     own = {name.removeprefix(prefix).partition(".")[0] for name in model.state_dict() for prefix in ("", base)}
-    return tensor.removeprefix(base).partition(".")[0] not in own
+    return not tensor.startswith(base) and tensor.partition(".")[0] not in own
