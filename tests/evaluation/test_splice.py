@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 import yaml
@@ -6,11 +8,12 @@ from mfr.config.language_model import LanguageModel
 from mfr.evaluation.splice import Damage, Damages, damages, measures
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.model import capture
+from mfr.sources.language_model.model import ModelManifest, capture
 from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
 from tests.support.loud_model import HOOK, SHAPE, bridge, folder, pinned, plain, tokens
+from tests.support.models import edit_weights
 from tests.support.small_project import SMOKE
 
 __all__ = ["bridge", "folder", "pinned", "plain", "tokens"]  # the fixtures
@@ -99,7 +102,7 @@ def heldout(tokens, tmp_path):
 
 def section(model: str) -> LanguageModel:
     parameters = yaml.safe_load(SMOKE)["language_model"]
-    parameters["prepare_model"] = {"model": model}
+    parameters["prepare_model"] |= {"model": model}
     return LanguageModel.model_validate(parameters | {"evaluate": {"sequences": 3}})
 
 
@@ -114,3 +117,17 @@ def test_the_model_is_read_from_the_folder_that_the_parameters_name(bridge, pinn
     assert found.of_source["intact"] == expected.intact and found.of_saes[0]["cross_entropy"] == expected.zero.cross_entropy
     with pytest.raises(UserError, match=r"prepare_model\.model: elsewhere is not the folder that prepare_model listed"):
         measures(section("elsewhere"), heldout, mean, [torch.zeros_like], cpu)
+
+
+def test_a_loss_that_is_no_number_is_refused(folder, plain, heldout, monkeypatch):
+    monkeypatch.chdir(heldout.path.parent)
+    shutil.copytree(folder, paths.MODEL)
+    (paths.MODEL / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+
+    def change(tensors):
+        tensors["transformer.ln_f.weight"][:] = 3e38
+        return tensors
+
+    edit_weights(paths.MODEL, change)
+    with pytest.raises(UserError, match=r"evaluate: the model's loss on \S+heldout\.h5 is nan; choose another model or text"):
+        measures(section("trained_here"), heldout, torch.zeros(SHAPE.width), [torch.zeros_like], torch.device("cpu"))

@@ -122,8 +122,8 @@ class Blocks:
             sequence = first + np.argwhere(self.capture.kept(tokens))[finite.argmin()][0]
             raise UserError(
                 f"dump_activations.hook: {self.capture.hook} is NaN or infinite in sequence {sequence} of "
-                f"{self.name.partition('-')[0]}, although the weights are finite; choose a hook in an earlier layer, or another "
-                "model"
+                f"{self.name.partition('-')[0]}, although the weights are finite; choose a hook in an earlier layer, or "
+                "another model"
             )
 
     def _put(self, batches: list[tuple[np.ndarray, np.ndarray]]) -> None:

@@ -1,5 +1,6 @@
 """Load a language model through transformers, and refuse weights that are not all its own."""
 
+import errno
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,10 @@ UNUSABLE = (
 
 
 class Refusing:
-    """Convert what the libraries raise into `UserError`: `what`, the error's first sentence, and `remedy`."""
+    """Convert what the libraries raise, unless the disk is full, into `UserError`.
+
+    Its message is `what`, the error's first sentence, and `remedy`.
+    """
 
     def __init__(self, what: str, remedy: str) -> None:
         self.what = what
@@ -46,6 +50,8 @@ class Refusing:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return
         # tokenizers raises a bare Exception for a broken tokenizer.json.
         if error is not None and (kind is Exception or isinstance(error, UNUSABLE)):
             raise UserError(f"{self.what} ({first_sentence(error)}); {self.remedy}") from None
