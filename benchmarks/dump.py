@@ -28,7 +28,7 @@ from mfr.compute.devices import limit_threads
 from mfr.config.experiment import Execution
 from mfr.config.language_model import DumpActivations, PrepareModel, Text
 from mfr.sources.language_model.gpt2 import train_tokenizer
-from mfr.sources.language_model.model import activation_size, load, load_tokenizer, model_manifest
+from mfr.sources.language_model.model import activation_size, load, load_tokenizer, prepared
 from mfr.sources.language_model.text import documents, pin
 from stages import dump_activations, prepare_model
 from stages.dump_activations import Job
@@ -69,8 +69,9 @@ def measure(config: GPT2Config, dump: DumpActivations, rounds: int, threads: int
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         text = _prepare(config, execution)
         peak = get_context("spawn").Pool(1).apply(peak_rss_mb, (text, dump, execution))
-        bridge, plain = load(Path("model"), CPU), GPT2LMHeadModel.from_pretrained("folder").eval()
-        job = Job(model_manifest(Path("model")), load_tokenizer(Path("model")), bridge, text, pin(text), dump, [])
+        model = prepared(Path("model"), "folder")
+        bridge, plain = load(model, CPU), GPT2LMHeadModel.from_pretrained("folder").eval()
+        job = Job(model.manifest, load_tokenizer(model), bridge, text, pin(text), dump, [])
         activation_size(bridge, dump.hook)
         times: dict[str, list[tuple[float, float]]] = {"dump": [], "hook": []}
         for round_ in range(rounds):
@@ -98,7 +99,7 @@ def measure(config: GPT2Config, dump: DumpActivations, rounds: int, threads: int
 def peak_rss_mb(text: Text, dump: DumpActivations, execution: Execution) -> float:
     """Peak memory of the whole stage beyond the imported libraries, in MB; needs a fresh process."""
     before = highest_rss_kb()
-    dump_activations.run(Path("model"), text, dump, execution, Path("train.h5"), Path("heldout.h5"))
+    dump_activations.run(prepared(Path("model"), "folder"), text, dump, execution, Path("train.h5"), Path("heldout.h5"))
     return (highest_rss_kb() - before) / 1024
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.experiment import Execution, Params
+from mfr.config.source import SourceSection
 from mfr.description.contexts import contexts_of
 from mfr.description.latents import describe
 from mfr.runtime import paths
@@ -17,7 +18,7 @@ from mfr.vectors.reader import Vectors
 from stages.common import call, stage_parser
 
 
-def run(name: str, runs: Sequence[tuple[str, int]], execution: Execution) -> int:
+def run(name: str, section: SourceSection, runs: Sequence[tuple[str, int]], execution: Execution) -> int:
     """Write one Parquet table per run (method, seed); return the total number of latents."""
     limit_threads(execution.threads)
     device = resolve_device(execution.device)
@@ -28,7 +29,7 @@ def run(name: str, runs: Sequence[tuple[str, int]], execution: Execution) -> int
         Vectors(paths.vectors(name, "heldout")) as vectors,
         Ticker(execution.progress_s) as report,
     ):
-        contexts = contexts_of(vectors, device)
+        contexts = contexts_of(section, vectors, device)
         for done, (method, seed) in enumerate(runs):
             report(f"describe: {done} of {len(runs)} runs")
             seeds = {other: paths.saes(name, method, other) for own, other in runs if own == method and other != seed}
@@ -49,8 +50,9 @@ def _saes(name: str, method: str, seed: int, vectors: Vectors) -> Ensemble:
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
-    methods = params.source(arguments.source).methods
-    latents = run(arguments.source, [(method, seed) for method in methods for seed in params.seeds], params.execution)
+    section = params.source(arguments.source)
+    runs = [(method, seed) for method in section.methods for seed in params.seeds]
+    latents = run(arguments.source, section, runs, params.execution)
     return f"{latents} latents"
 
 

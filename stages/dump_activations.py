@@ -23,7 +23,7 @@ from mfr.runtime.interruption import Interrupted, Interruption
 from mfr.runtime.progress import Ticker
 from mfr.runtime.resume import Parts
 from mfr.sources.language_model.activations import Blocks, Capture, Float16OverflowError
-from mfr.sources.language_model.model import ModelManifest, activation_size, load, load_tokenizer, model_manifest
+from mfr.sources.language_model.model import ModelManifest, PreparedModel, activation_size, load, load_tokenizer, prepared
 from mfr.sources.language_model.text import Split, TextManifest, documents, pin
 from mfr.sources.language_model.tokens import is_kept, left_out_tokens, tokenise
 from mfr.vectors.writer import VectorWriter
@@ -33,17 +33,17 @@ DTYPES = {"float16": torch.float16, "float32": torch.float32}
 OVERFLOW = "overflow"
 
 
-def run(model: Path, text: Text, dump: DumpActivations, execution: Execution, train: Path, heldout: Path) -> None:
+def run(model: PreparedModel, text: Text, dump: DumpActivations, execution: Execution, train: Path, heldout: Path) -> None:
     """Write the activations at `dump.hook` to `train` and `heldout`.
 
-    The folder `model` contains or pins the model. Finished blocks are kept in scratch, so that an interrupted dump resumes
+    Finished blocks are kept in scratch, so that an interrupted dump resumes
     and gives the same bytes. If a value overflows float16, all vectors are stored as float32.
     """
     limit_threads(execution.threads)
     tokenizer, bridge = load_tokenizer(model), load(model, resolve_device(execution.device))
     activation_size(bridge, dump.hook)
     left_out = left_out_tokens(tokenizer, dump.left_out)
-    write(Job(model_manifest(model), tokenizer, bridge, text, pin(text), dump, left_out), execution, train, heldout)
+    write(Job(model.manifest, tokenizer, bridge, text, pin(text), dump, left_out), execution, train, heldout)
 
 
 @dataclass
@@ -164,7 +164,8 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
     section = params.section(LanguageModel)
     train, heldout = (paths.vectors("language_model", split) for split in ("train", "heldout"))
     dump = section.dump_activations
-    run(paths.MODEL, section.text, dump, params.execution, train, heldout)
+    model = prepared(paths.MODEL, section.prepare_model.model)
+    run(model, section.text, dump, params.execution, train, heldout)
     return f"vectors: {dump.train_tokens} train, {dump.heldout_tokens} heldout"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.experiment import Execution, Params
-from mfr.config.source import Evaluate, EvaluateTruth
+from mfr.config.source import EvaluateTruth, SourceSection
 from mfr.evaluation.metrics import compared, correlation, latent_table, sae_metrics, sum_over, truth_metrics
 from mfr.evaluation.own import own_measures
 from mfr.evaluation.records import Evaluation
@@ -29,9 +29,10 @@ class Trained:
 
 
 def run(
-    trained: Trained, heldout: Path, method: str, settings: Evaluate, outputs: tuple[Path, Path], execution: Execution
+    trained: Trained, heldout: Path, method: str, section: SourceSection, outputs: tuple[Path, Path], execution: Execution
 ) -> Evaluation:
     """Write an ensemble's metrics (JSON) and table of latents (CSV) to `outputs`."""
+    settings = section.evaluate
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     limit_threads(execution.threads)
     saes = read_saes(trained.saes, trained.card).to(resolve_device(execution.device))
@@ -53,7 +54,7 @@ def run(
                 metrics.truth = truth_metrics(W, vectors.features.to(W), settings.recovered_at)
             evaluation.correlation = correlation(table) if len(saes.k) > 1 else None
         reconstructions = [partial(saes.reconstruct, i) for i in range(len(saes.k))]
-        own = own_measures(settings, vectors, sums.mean, reconstructions, saes.W.device)
+        own = own_measures(section, vectors, sums.mean, reconstructions, saes.W.device)
         evaluation.own = own.of_source
         for metrics, values in zip(evaluation.saes, own.of_saes, strict=True):
             metrics.own = values
@@ -70,7 +71,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
         Trained(paths.saes(source, method, seed), paths.saes_card(source, method, seed)),
         paths.vectors(source, "heldout"),
         method,
-        section.evaluate,
+        section,
         (paths.evaluation(source, method, seed), paths.features(source, method, seed)),
         params.execution,
     )

@@ -11,7 +11,7 @@ from mfr.runtime import paths
 from mfr.runtime.files import check_outside, writing
 from mfr.runtime.progress import Ticker
 from mfr.sources.language_model.gpt2 import train_small_gpt2
-from mfr.sources.language_model.model import ModelManifest, pin, weights_sha256
+from mfr.sources.language_model.model import TRAINED_HERE, ModelManifest, check_usable, pin, weights_sha256
 from mfr.sources.language_model.text import documents
 from mfr.sources.manifest import MANIFEST
 from stages.common import call, stage_parser
@@ -20,19 +20,21 @@ from stages.common import call, stage_parser
 def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -> ModelManifest:
     """Write the folder `output`: a manifest and, for `trained_here`, the model.
 
-    Raises `UserError` if the named folder is not a model or is inside `output`, and if training fails.
+    Raises `UserError` if the named model cannot be studied or is inside `output`, and if training fails.
     """
+    limit_threads(execution.threads)
     with writing(output) as [folder]:
         folder.mkdir()
         if prepare.trained_here and prepare.model == "trained_here":
-            limit_threads(execution.threads)
             device = resolve_device(execution.device)
             with Ticker(execution.progress_s) as ticker:
                 train_small_gpt2(documents(text, "train"), prepare.trained_here, folder, device, ticker)
-            manifest = ModelManifest(reference=".", weights_sha256=weights_sha256(folder))
+            manifest = ModelManifest(reference=TRAINED_HERE, weights_sha256=weights_sha256(folder))
         else:
             check_outside(Path(prepare.model).expanduser(), output, "prepare_model.model")
-            manifest = pin(prepare.model, prepare.revision)
+            pinned = pin(prepare.model, prepare.revision)
+            check_usable(pinned)
+            manifest = pinned.manifest
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
 

@@ -6,6 +6,7 @@ from typing import Protocol, cast
 import numpy as np
 import torch
 
+from mfr.config.source import SourceSection
 from mfr.sources.source import source
 from mfr.vectors.reader import Vectors
 
@@ -29,14 +30,14 @@ class Explaining(Protocol):
     """Interface of the module that a source names in `explained_by`."""
 
     @staticmethod
-    def contexts(heldout: Vectors, device: torch.device) -> Contexts:
-        """The contexts of a file of held-out vectors."""
+    def contexts(section: SourceSection, heldout: Vectors, device: torch.device) -> Contexts:
+        """The contexts of a file of held-out vectors, given the source's parameters."""
 
 
-def contexts_of(heldout: Vectors, device: torch.device) -> Contexts:
+def contexts_of(section: SourceSection, heldout: Vectors, device: torch.device) -> Contexts:
     """The contexts of these vectors, from the module that their source names.
 
     Contexts without columns if it names none.
     """
     name = source(heldout.source).explained_by
-    return cast(Explaining, import_module(name)).contexts(heldout, device) if name else Contexts()
+    return cast(Explaining, import_module(name)).contexts(section, heldout, device) if name else Contexts()

@@ -7,9 +7,11 @@ import torch
 from torch.nn.functional import normalize
 from transformers import PreTrainedTokenizerBase
 
+from mfr.config.language_model import LanguageModel
+from mfr.config.source import SourceSection
 from mfr.description.contexts import Contexts
 from mfr.runtime import paths
-from mfr.sources.language_model.model import load
+from mfr.sources.language_model.model import load, prepared
 from mfr.vectors.reader import Vectors
 
 if TYPE_CHECKING:
@@ -42,9 +44,10 @@ class Text(Contexts):
         return {"promoted_tokens": list(tokens), "promoted_logits": list(logits)}
 
 
-def contexts(heldout: Vectors, device: torch.device) -> Contexts:
+def contexts(section: SourceSection, heldout: Vectors, device: torch.device) -> Contexts:
     """The contexts of a file of held-out activations, with the model that made them."""
-    return Text(heldout, load(paths.MODEL, device))
+    assert isinstance(section, LanguageModel)
+    return Text(heldout, load(prepared(paths.MODEL, section.prepare_model.model), device))
 
 
 def around(tokenizer: PreTrainedTokenizerBase, tokens: np.ndarray, sequences: np.ndarray, positions: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import torch
 
+from mfr.config.source import SourceSection
 from mfr.description.contexts import Contexts
 from mfr.vectors.reader import Vectors
 
@@ -21,6 +22,6 @@ class Windows(Contexts):
         return {"top_recordings": self.files[self.recording[rows]], "top_starts_s": self.start_s[rows]}
 
 
-def contexts(heldout: Vectors, device: torch.device) -> Contexts:
+def contexts(section: SourceSection, heldout: Vectors, device: torch.device) -> Contexts:
     """The contexts of a file of held-out windows."""
     return Windows(heldout)

@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 import torch
 
-from mfr.config.source import Evaluate
+from mfr.config.source import SourceSection
 from mfr.sources.source import source
 from mfr.vectors.reader import Vectors
 
@@ -28,16 +28,20 @@ class Measuring(Protocol):
 
     @staticmethod
     def measures(
-        settings: Evaluate, heldout: Vectors, mean: torch.Tensor, reconstructions: Sequence[Reconstruct], device: torch.device
+        section: SourceSection,
+        heldout: Vectors,
+        mean: torch.Tensor,
+        reconstructions: Sequence[Reconstruct],
+        device: torch.device,
     ) -> Measures:
-        """Measures of SAEs, given one reconstruction each and the mean (d) of the held-out vectors."""
+        """Measures of SAEs, given the source's parameters, one reconstruction each and the mean (d) of the held-out vectors."""
 
 
 def own_measures(
-    settings: Evaluate, heldout: Vectors, mean: torch.Tensor, reconstructions: Sequence[Reconstruct], device: torch.device
+    section: SourceSection, heldout: Vectors, mean: torch.Tensor, reconstructions: Sequence[Reconstruct], device: torch.device
 ) -> Measures:
     """Measures that the source of these vectors adds; empty if it names no module."""
     name = source(heldout.source).measured_by
     if name is None:
         return Measures([{} for _ in reconstructions])
-    return cast(Measuring, import_module(name)).measures(settings, heldout, mean, reconstructions, device)
+    return cast(Measuring, import_module(name)).measures(section, heldout, mean, reconstructions, device)

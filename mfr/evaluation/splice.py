@@ -4,17 +4,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import kl_div
 
-from mfr.config.language_model import EvaluateLanguageModel
-from mfr.config.source import Evaluate
+from mfr.config.language_model import LanguageModel
+from mfr.config.source import SourceSection
 from mfr.evaluation.own import Measures, Reconstruct
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.model import check, load, run_with_hook
+from mfr.sources.language_model.model import check, load, prepared, run_with_hook
 from mfr.sources.language_model.tokens import is_kept
 from mfr.vectors.reader import Vectors
 
@@ -56,14 +57,15 @@ class Damages:
 
 
 def measures(
-    settings: Evaluate, heldout: Vectors, mean: torch.Tensor, reconstructions: Sequence[Reconstruct], device: torch.device
+    section: SourceSection, heldout: Vectors, mean: torch.Tensor, reconstructions: Sequence[Reconstruct], device: torch.device
 ) -> Measures:
     """Cross-entropy intact, ablated, and with each SAE spliced in (paper, section 2.2).
 
     The loss recovered is the share of the damage by zeros, or by the mean activation, that an SAE avoids. Raises `UserError` if
-    there are too few sequences, or if ablation does no damage.
+    there are too few sequences, if the model's loss is NaN or infinite, or if ablation does no damage.
     """
-    assert isinstance(settings, EvaluateLanguageModel)
+    assert isinstance(section, LanguageModel)
+    settings = section.evaluate
     tokens, hook = torch.from_numpy(heldout.attached("tokens")), heldout.fact("hook")
     if len(tokens) < settings.sequences:
         raise UserError(
@@ -72,7 +74,10 @@ def measures(
         )
     tokens = tokens[: settings.sequences]
     replaced = is_kept(tokens, json.loads(heldout.fact("left_out_tokens")))
-    damage = damages(load(paths.MODEL, device), tokens, replaced, hook, mean, reconstructions)
+    model = load(prepared(paths.MODEL, section.prepare_model.model), device)
+    damage = damages(model, tokens, replaced, hook, mean, reconstructions)
+    if not isfinite(damage.intact):
+        raise UserError(f"evaluate: the model's loss on {heldout.path} is {damage.intact}; choose another model or text")
     for name, ablation in (("zeros", damage.zero), ("the mean", damage.mean)):
         if ablation.cross_entropy == damage.intact:
             raise UserError(f"dump_activations.hook: {name} at {hook} leaves the model's loss unchanged; choose another hook")

@@ -68,6 +68,24 @@ def check_unchanged(root: Path, files: list[PinnedFile], stage: str) -> None:
             raise UserError(f"{path}: {what} since {stage} listed it; restore it, or run {stage} again")
 
 
+def hashed(root: Path, files: Iterable[Path]) -> list[HashedFile]:
+    """Content of `files` below `root`, sorted by path."""
+    named = sorted((path.relative_to(root).as_posix(), path) for path in files)
+    return [HashedFile(path=name, bytes=path.stat().st_size, sha256=sha256([path])) for name, path in named]
+
+
+def check_same(root: Path, files: list[HashedFile], found: Iterable[Path], stage: str) -> None:
+    """Raise `UserError` unless `found` are the `files` that `stage` listed below `root`, with the same content."""
+    listed, present = ({file.path: file for file in each} for each in (files, hashed(root, found)))
+    for path in sorted(listed.keys() | present.keys()):
+        if path not in present:
+            raise UserError(f"{root / path}: has gone missing since {stage} listed it; restore it, or run {stage} again")
+        if path not in listed:
+            raise UserError(f"{root / path}: was not there when {stage} listed the folder; remove it, or run {stage} again")
+        if listed[path] != present[path]:
+            raise UserError(f"{root / path}: has changed since {stage} listed it; restore it, or run {stage} again")
+
+
 def read_manifest(kind: type[Manifest], folder: Path, stage: str) -> Manifest:
     """The manifest that `stage` wrote to `folder`.
 

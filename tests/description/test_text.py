@@ -10,7 +10,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase, PreTrainedTok
 from mfr.config.language_model import TrainedHere
 from mfr.description.text import TOKENS_AFTER, TOKENS_BEFORE, around, promoted
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
-from mfr.sources.language_model.model import ModelManifest, load
+from mfr.sources.language_model.model import ModelManifest, load, prepared
 from mfr.sources.manifest import MANIFEST
 
 WIDTH, LENGTH = 16, 24
@@ -80,7 +80,7 @@ def test_promoted_tokens_are_those_of_the_weights(
     (tmp_path / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
     monkeypatch.setattr("mfr.description.text.LOGITS_AT_ONCE", 3 * 512)
     W = 3 * torch.randn(8, WIDTH, generator=random)
-    texts, logits = promoted(load(tmp_path, torch.device("cpu")), W, 6)
+    texts, logits = promoted(load(prepared(tmp_path), torch.device("cpu")), W, 6)
 
     assert len(tokenizer) < 512
     weights = GPT2LMHeadModel.from_pretrained(tmp_path).state_dict()

@@ -1,9 +1,20 @@
+import shutil
+
 import pytest
 import torch
+import yaml
 
-from mfr.evaluation.splice import Damage, Damages, damages
-from mfr.sources.language_model.model import capture
+from mfr.config.language_model import LanguageModel
+from mfr.evaluation.splice import Damage, Damages, damages, measures
+from mfr.runtime import paths
+from mfr.runtime.errors import UserError
+from mfr.sources.language_model.model import ModelManifest, capture
+from mfr.sources.manifest import MANIFEST
+from mfr.vectors.reader import Vectors
+from mfr.vectors.writer import VectorWriter
 from tests.support.loud_model import HOOK, SHAPE, bridge, folder, pinned, plain, tokens
+from tests.support.models import edit_weights
+from tests.support.small_project import SMOKE
 
 __all__ = ["bridge", "folder", "pinned", "plain", "tokens"]  # the fixtures
 
@@ -76,3 +87,47 @@ def test_the_loss_recovered_is_the_share_of_an_ablations_damage():
     found = Damages(intact=4.0, zero=Damage(8.0, 1.0), mean=Damage(6.0, 1.0), spliced=[Damage(5.0, 0.5)])
     assert found.recovered(found.spliced[0], found.zero) == 0.75
     assert found.recovered(found.spliced[0], found.mean) == 0.5
+
+
+@pytest.fixture
+def heldout(tokens, tmp_path):
+    with VectorWriter(tmp_path / "heldout.h5", "language_model", {"vectors": ((SHAPE.width,), "float32")}) as writer:
+        writer.append(vectors=torch.zeros(1, SHAPE.width).numpy())
+        writer.describe("hook", HOOK)
+        writer.describe("left_out_tokens", "[]")
+        writer.attach("tokens", tokens.numpy())
+    with Vectors(tmp_path / "heldout.h5") as vectors:
+        yield vectors
+
+
+def section(model: str) -> LanguageModel:
+    parameters = yaml.safe_load(SMOKE)["language_model"]
+    parameters["prepare_model"] |= {"model": model}
+    return LanguageModel.model_validate(parameters | {"evaluate": {"sequences": 3}})
+
+
+def test_the_model_is_read_from_the_folder_that_the_parameters_name(bridge, pinned, folder, tokens, heldout, monkeypatch):
+    monkeypatch.chdir(heldout.path.parent)
+    paths.MODEL.mkdir(parents=True)
+    (paths.MODEL / MANIFEST).write_bytes((pinned / MANIFEST).read_bytes())
+    cpu, mean = torch.device("cpu"), torch.zeros(SHAPE.width)
+    found = measures(section(str(folder)), heldout, mean, [torch.zeros_like], cpu)
+    everywhere = (torch.arange(SHAPE.context) > 0).expand(3, SHAPE.context)
+    expected = damages(bridge, tokens[:3], everywhere, HOOK, mean, [torch.zeros_like])
+    assert found.of_source["intact"] == expected.intact and found.of_saes[0]["cross_entropy"] == expected.zero.cross_entropy
+    with pytest.raises(UserError, match=r"prepare_model\.model: elsewhere is not the folder that prepare_model listed"):
+        measures(section("elsewhere"), heldout, mean, [torch.zeros_like], cpu)
+
+
+def test_a_loss_that_is_no_number_is_refused(folder, plain, heldout, monkeypatch):
+    monkeypatch.chdir(heldout.path.parent)
+    shutil.copytree(folder, paths.MODEL)
+    (paths.MODEL / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+
+    def change(tensors):
+        tensors["transformer.ln_f.weight"][:] = 3e38
+        return tensors
+
+    edit_weights(paths.MODEL, change)
+    with pytest.raises(UserError, match=r"evaluate: the model's loss on \S+heldout\.h5 is nan; choose another model or text"):
+        measures(section("trained_here"), heldout, torch.zeros(SHAPE.width), [torch.zeros_like], torch.device("cpu"))

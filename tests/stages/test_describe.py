@@ -5,16 +5,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from mfr.config.experiment import Execution
 from mfr.config.language_model import DumpActivations, TrainedHere
 from mfr.config.language_model import Text as TextSection
+from mfr.config.load import check
+from mfr.config.source import SourceSection
 from mfr.description.text import Text
 from mfr.runtime import paths
 from mfr.saes.ensemble import Ensemble
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
-from mfr.sources.language_model.model import ModelManifest, load
+from mfr.sources.language_model.model import ModelManifest, load, prepared
 from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
@@ -56,6 +59,10 @@ def write_recordings(size: int) -> None:
         writer.describe("files", json.dumps(FILES))
 
 
+def section(source: str) -> SourceSection:
+    return check(yaml.safe_load(SMOKE), "params.yaml").source(source)
+
+
 def table_of(source: str, method: str, seed: int) -> pd.DataFrame:
     return pd.read_parquet(paths.description(source, method, seed))
 
@@ -63,7 +70,7 @@ def table_of(source: str, method: str, seed: int) -> pd.DataFrame:
 def test_windows_are_named_by_recording_and_start_and_partners_by_sae_and_seed() -> None:
     write_recordings(8)
     write_runs("eeg", 8)
-    describe.run("eeg", RUNS, EXECUTION)
+    describe.run("eeg", section("eeg"), RUNS, EXECUTION)
     table = table_of("eeg", "baseline", 1)
     assert list(table["sae"]) == [0] * HIDDEN + [1] * HIDDEN and set(table["k"]) == {2, 3}
     with Vectors(paths.vectors("eeg", "heldout")) as vectors:
@@ -91,7 +98,7 @@ def test_windows_are_named_by_recording_and_start_and_partners_by_sae_and_seed()
     dead = table.iloc[0]
     assert dead["frequency"] == 0 and np.isnan(dead["max_activation"]) and len(dead["top_recordings"]) == 0
     before = {path: path.read_bytes() for path in Path("features").rglob("*.parquet")}
-    describe.run("eeg", RUNS, EXECUTION)
+    describe.run("eeg", section("eeg"), RUNS, EXECUTION)
     assert len(before) == 3 and all(path.read_bytes() == content for path, content in before.items())
 
 
@@ -121,13 +128,13 @@ def language_model() -> None:
         Path(f"texts/{number}.txt").write_text(text)
     dump = DumpActivations(context=12, train_tokens=30, heldout_tokens=200, batch=4, dtype="float32")
     outputs = [paths.vectors("language_model", split) for split in ("train", "heldout")]
-    dump_activations.run(paths.MODEL, TextSection(text="texts", heldout_share=0.5), dump, EXECUTION, *outputs)
+    dump_activations.run(prepared(paths.MODEL), TextSection(text="texts", heldout_share=0.5), dump, EXECUTION, *outputs)
 
 
 def test_tokens_are_marked_in_their_contexts_and_promoted_ones_listed(language_model: None) -> None:
     write_runs("language_model", WIDTH)
-    describe.run("language_model", RUNS, EXECUTION)
-    model = load(paths.MODEL, torch.device("cpu"))
+    describe.run("language_model", section("language_model"), RUNS, EXECUTION)
+    model = load(prepared(paths.MODEL), torch.device("cpu"))
     table = table_of("language_model", "mfr", 0)
     with Vectors(paths.vectors("language_model", "heldout")) as vectors:
         token_ids = vectors.attached("token_ids")

@@ -23,7 +23,7 @@ from mfr.config.load import load
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
-from mfr.sources.language_model.model import ModelManifest
+from mfr.sources.language_model.model import ModelManifest, prepared
 from mfr.sources.language_model.text import TextManifest, pin
 from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
@@ -64,7 +64,7 @@ def dump(model, text, tmp_path, monkeypatch):
 
     def run(**changes):
         settings, outputs = DUMP.model_copy(update=changes), (tmp_path / "train.h5", tmp_path / "heldout.h5")
-        dump_activations.run(model, text, settings, EXECUTION, *outputs)
+        dump_activations.run(prepared(model), text, settings, EXECUTION, *outputs)
         return outputs
 
     return run
@@ -165,7 +165,7 @@ def test_one_value_beyond_float16_makes_all_rows_float32(dump, model, text, tmp_
         plain.transformer.wte.weight[loud_token] = 1e5
     plain.save_pretrained(loud)
     half = DUMP.model_copy(update={"dtype": "float16", "hook": "embed.hook_out"})
-    dump_activations.run(loud, text, half, EXECUTION, train, heldout)
+    dump_activations.run(prepared(loud), text, half, EXECUTION, train, heldout)
     assert "dump_activations: a value overflows float16; restarting with float32" in capsys.readouterr().err
     embedding = plain.transformer.wte.weight.detach().numpy()
     for path in (train, heldout):
@@ -175,6 +175,41 @@ def test_one_value_beyond_float16_makes_all_rows_float32(dump, model, text, tmp_
             np.testing.assert_array_equal(file["vectors"], embedding[file["token_ids"]])
     with Vectors(train) as vectors:
         assert vectors.read(0, 100).max() == 1e5
+
+
+def test_activations_that_are_no_numbers_are_named(dump, model, text, tmp_path):
+    with h5py.File(dump()[1]) as file:
+        tokens = file["tokens"][:]
+    token = tokens[3, 5]
+    sequence = np.argwhere(tokens[:, 1:] == token)[0][0]
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    plain = GPT2LMHeadModel.from_pretrained(model)
+    with torch.no_grad():  # Each weight is finite, but not the sum of the token's and the position's.
+        plain.transformer.wte.weight[token, 0] = 3e38
+        plain.transformer.wpe.weight[1:, 0] = 1e38
+    plain.save_pretrained(broken)
+    for dtype in ("float16", "float32"):
+        with pytest.raises(UserError) as error:
+            dump_activations.run(
+                prepared(broken), text, DUMP.model_copy(update={"dtype": dtype}), EXECUTION, Path("a.h5"), Path("b.h5")
+            )
+        assert str(error.value) == (
+            f"dump_activations.hook: blocks.0.hook_mlp_out is NaN or infinite in sequence {sequence} of heldout, "
+            "although the weights are finite; choose a hook in an earlier layer, or another model"
+        )
+    assert not Path("a.h5").exists() and not Path("b.h5").exists()
+
+
+def test_weights_that_are_no_numbers_are_named(model, text, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    plain = GPT2LMHeadModel.from_pretrained(model)
+    with torch.no_grad():
+        plain.transformer.h[1].ln_2.bias[3] = float("nan")
+    plain.save_pretrained(broken)
+    with pytest.raises(UserError, match=r"broken: transformer\.h\.1\.ln_2\.bias has NaN or infinite values; fetch or save"):
+        dump_activations.run(prepared(broken), text, DUMP, EXECUTION, Path("a.h5"), Path("b.h5"))
 
 
 def test_nothing_is_left_in_scratch(dump):
@@ -222,7 +257,7 @@ def test_a_dump_that_was_killed_goes_on_and_ends_with_the_same_bytes(command):
     assert re.search(r"heldout-float16: resuming at vector 3\d\d\ntrain-float16: resuming at vector \d", errors)
     resumed = [path.read_bytes() for path in outputs]
     section = load(Path("params.yaml")).section(LanguageModel)
-    dump_activations.run(paths.MODEL, section.text, section.dump_activations, EXECUTION, *outputs)
+    dump_activations.run(prepared(paths.MODEL), section.text, section.dump_activations, EXECUTION, *outputs)
     assert [path.read_bytes() for path in outputs] == resumed
 
 

@@ -9,6 +9,8 @@ from safetensors.torch import load_file, save_file
 from mfr.runtime import paths
 from mfr.saes.ensemble import Ensemble
 from mfr.sources.language_model.model import ModelManifest
+from mfr.sources.language_model.source import SOURCE
+from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
 from stages import export
 from tests.support.small_project import SMOKE
@@ -65,6 +67,18 @@ def test_an_sae_that_keeps_negative_latents_is_refused_and_the_others_are_export
         "context_size": 13,
         "prepend_bos": True,
     }
+
+
+@pytest.mark.parametrize("reference", [".", None])
+def test_the_path_of_a_model_is_not_exported(tmp_path: Path, reference: str | None) -> None:
+    with VectorWriter(tmp_path / "heldout.h5", "language_model", {"vectors": ((8,), "float32")}) as writer:
+        writer.append(vectors=np.zeros((60, 8), np.float32))
+        writer.describe("hook", "blocks.1.hook_resid_post")
+        writer.describe("model", ModelManifest(reference=reference, weights_sha256="abc").model_dump_json())
+        writer.attach("tokens", np.zeros((5, 13), np.int32))
+    with Vectors(tmp_path / "heldout.h5") as vectors:
+        origin = SOURCE.origin(vectors)
+    assert (origin.model_name, origin.model_revision, origin.model_weights_sha256) == (None, None, "abc")
 
 
 def test_clipped_saes_of_any_source_are_exported_and_take_the_place_of_earlier_ones(rows: np.ndarray) -> None:

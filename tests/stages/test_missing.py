@@ -57,7 +57,7 @@ def test_nothing_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     ("lost", "message"),
     [
         ("config.json", "model: not a Hugging Face model (no config.json)"),
-        ("model.safetensors", "model: no weights (none of *.safetensors, *.bin); save the model's weights there"),
+        ("model.safetensors", "model: no weights (no *.safetensors); save the model's weights there"),
         ("tokenizer.json", "model: no tokenizer (none of tokenizer.json, "),
     ],
 )

@@ -14,6 +14,7 @@ from mfr.runtime.errors import UserError
 from mfr.sources.language_model.model import ModelManifest, weights_sha256
 from mfr.sources.manifest import MANIFEST
 from stages import prepare_model
+from tests.support.models import edit_config
 
 PROJECT = Path(__file__).parents[2]
 TRAINED_HERE = TrainedHere(layers=1, width=16, heads=2, vocabulary=512, context=16, batch=4, steps=3)
@@ -52,8 +53,30 @@ def test_a_local_folder_is_only_pinned(trained, text):
     prepare_model.run(PrepareModel(model=str(trained)), text, EXECUTION, Path("pinned"))
     assert [path.name for path in Path("pinned").iterdir()] == [MANIFEST]
     manifest = ModelManifest.model_validate_json((Path("pinned") / MANIFEST).read_text())
-    assert manifest.reference == str(trained)
+    assert manifest.reference is None
     assert manifest.weights_sha256 == weights_sha256(trained)
+
+
+def test_a_copy_that_was_touched_writes_the_same_bytes(trained, text):
+    shutil.copytree(trained, "copy", copy_function=shutil.copyfile)
+    for name in (str(trained), "copy"):
+        prepare_model.run(PrepareModel(model=name), text, EXECUTION, Path("pinned") / Path(name).name)
+    first, second = (path.read_bytes() for path in sorted(Path("pinned").glob(f"*/{MANIFEST}")))
+    assert first == second and b"copy" not in first
+
+
+def test_a_model_that_cannot_be_studied_is_one_clear_line_and_writes_nothing(trained, text, capsys):
+    shutil.copytree(trained, "mine")
+    edit_config(Path("mine"), n_layer=3)
+    write_params(Path(), "mine")
+    before = (trained / MANIFEST).read_bytes()
+    assert prepare_model.main([]) == 1
+    error = capsys.readouterr().err
+    assert (
+        error.startswith("error: mine: the weights do not fit config.json (missing: transformer.h.1.")
+        and error.count("\n") == 1
+    )
+    assert (trained / MANIFEST).read_bytes() == before
 
 
 def write_params(folder: Path, model: str) -> None:

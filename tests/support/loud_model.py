@@ -5,7 +5,7 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from mfr.config.language_model import TrainedHere
-from mfr.sources.language_model.model import load, pin
+from mfr.sources.language_model.model import load, pin, prepared
 from mfr.sources.manifest import MANIFEST
 from tests.support.models import save_loud
 
@@ -21,13 +21,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pinned(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("pinned")
-    (output / MANIFEST).write_text(pin(str(folder), None).model_dump_json())
+    (output / MANIFEST).write_text(pin(str(folder), None).manifest.model_dump_json())
     return output
 
 
 @pytest.fixture(scope="module")
-def bridge(pinned):
-    return load(pinned, torch.device("cpu"))
+def bridge(pinned, folder):
+    return load(prepared(pinned, str(folder)), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

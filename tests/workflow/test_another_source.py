@@ -45,7 +45,7 @@ SOURCE = TinySource()
 """What only this source measures and explains; loaded by stages of higher floors."""
 
 
-def measures(settings, heldout, mean, reconstructions, device):
+def measures(section, heldout, mean, reconstructions, device):
     from mfr.evaluation.own import Measures
 
     rows = heldout.read(0, heldout.rows).to(device)
@@ -53,7 +53,7 @@ def measures(settings, heldout, mean, reconstructions, device):
     return Measures([{"worst": value} for value in worst], {"rows": float(heldout.rows)})
 
 
-def contexts(heldout, device):
+def contexts(section, heldout, device):
     from mfr.description.contexts import Contexts
 
     class Numbers(Contexts):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load, save
 
+from mfr.runtime.errors import UserError
 from mfr.runtime.resume import Parts
 from mfr.sources.language_model.model import capture
 from mfr.sources.language_model.tokens import is_kept
@@ -73,7 +74,7 @@ class Blocks:
         """Make the missing blocks of all `sequences`, each (T,).
 
         A block ends after `every_s` seconds of work or `BLOCK_BYTES`. Calls `report` with the number of vectors after each
-        batch. Raises what `Capture.vectors` raises.
+        batch. Raises what `Capture.vectors` raises, and `UserError` for NaN or infinite values.
         """
         unread = self._resume(sequences)
         if self.rows:
@@ -82,6 +83,7 @@ class Blocks:
         while batch := list(islice(unread, self.capture.batch)):
             tokens = np.stack(batch)
             done.append((tokens, self.capture.vectors(tokens)))
+            self._check_finite(*done[-1], self.sequences + sum(len(earlier) for earlier, _ in done[:-1]))
             rows += len(done[-1][1])
             report(rows)
             if time.monotonic() - started >= every_s or sum(vectors.nbytes for _, vectors in done) >= BLOCK_BYTES:
@@ -111,6 +113,18 @@ class Blocks:
                 return chain(coming, unread)
             self._count(name, block)
         return unread
+
+    def _check_finite(self, tokens: np.ndarray, vectors: np.ndarray, first: int) -> None:
+        """Raise `UserError` if vectors of a batch, whose first sequence is number `first`, are NaN or infinite."""
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            # Attention spreads NaN within a sequence, so that the position says nothing.
+            sequence = first + np.argwhere(self.capture.kept(tokens))[finite.argmin()][0]
+            raise UserError(
+                f"dump_activations.hook: {self.capture.hook} is NaN or infinite in sequence {sequence} of "
+                f"{self.name.partition('-')[0]}, although the weights are finite; choose a hook in an earlier layer, or "
+                "another model"
+            )
 
     def _put(self, batches: list[tuple[np.ndarray, np.ndarray]]) -> None:
         tokens, vectors = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))

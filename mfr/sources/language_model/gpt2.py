@@ -15,6 +15,7 @@ from mfr.compute.seeds import stream_seed, torch_stream
 from mfr.config.language_model import TrainedHere
 from mfr.runtime.errors import UserError
 from mfr.runtime.progress import Ticker
+from mfr.sources.language_model.loading import check_finite
 from mfr.sources.language_model.tokens import tokenise
 
 END_OF_TEXT = "<|endoftext|>"
@@ -26,7 +27,7 @@ GRADIENT_NORM = 1.0
 def train_small_gpt2(documents: Iterable[str], shape: TrainedHere, folder: Path, device: torch.device, ticker: Ticker) -> None:
     """Train a tokenizer and a model on `documents`; save both to `folder` for Hugging Face.
 
-    Raises `UserError` if the text is too short for one batch or the loss becomes NaN or infinite.
+    Raises `UserError` if the text is too short for one batch, or if the loss or a weight becomes NaN or infinite.
     """
     texts = list(_enough(documents, shape.steps * shape.batch * shape.context * CHARACTERS_A_TOKEN))
     tokenizer = train_tokenizer(texts, shape.vocabulary)
@@ -39,6 +40,7 @@ def train_small_gpt2(documents: Iterable[str], shape: TrainedHere, folder: Path,
         )
     model = new_model(shape, tokenizer).to(device)
     fit(model, torch.from_numpy(np.stack(sequences)), shape, ticker)
+    check_finite(model, "prepare_model", "lower prepare_model.trained_here.learning_rate")
     transformers_logging.disable_progress_bar()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -12,7 +12,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined, unused-ignore
     RevisionNotFoundError,
 )
 
-from mfr.runtime.errors import UserError
+from mfr.runtime.errors import UserError, first_sentence
 
 ANSWER_S = 5.0
 
@@ -44,9 +44,8 @@ def commit_of(name: str, kind: Literal["model", "dataset"], revision: str | None
         cached = try_to_load_from_cache(name, "config.json", revision=revision) if kind == "model" else None
         if isinstance(cached, str):
             return Path(cached).parent.name
-        first_line = str(error).partition("\n")[0]
         raise UserError(
-            f"{kind} {name!r}: not a local folder, and the Hugging Face hub cannot be reached ({first_line}); "
+            f"{kind} {name!r}: not a local folder, and the Hugging Face hub cannot be reached ({first_sentence(error)}); "
             "give a local folder, or run with network access"
         ) from None
     if info.sha is None:

@@ -1,125 +1,102 @@
 """Pin, load and run a language model, and capture its activations at a hook point."""
 
 import difflib
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from pydantic import BaseModel
-from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedTokenizerBase
 
-from mfr.runtime.errors import UserError
+from mfr.runtime.errors import UserError, first_sentence
+from mfr.sources.language_model.files import check_files, files_read, weight_files
 from mfr.sources.language_model.hub import commit_of
-from mfr.sources.manifest import PinnedFile, check_unchanged, pinned, read_manifest, sha256
+from mfr.sources.language_model.loading import check_runs, load_bridge, load_tokenizer_of
+from mfr.sources.manifest import HashedFile, check_same, hashed, read_manifest, sha256
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
-WEIGHTS = ("*.safetensors", "*.bin")
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+TRAINED_HERE = "."
 
 
 class ModelManifest(BaseModel):
-    """Which model is studied: a folder and its weights' hash, or a hub name and its commit.
+    """Which model is studied: a hub name and its commit, or the content of a folder's files.
 
-    `reference` is the folder (`.` for the manifest's own) or the hub name.
+    `reference` is the hub name, `.` for the manifest's own folder, or None for a folder elsewhere. Only the parameter
+    `prepare_model.model` knows that folder's path, so that a copy of a model is the same model.
     """
 
-    reference: str
+    reference: str | None
     revision: str | None = None
     weights_sha256: str | None = None
-    files: list[PinnedFile] = []
+    files: list[HashedFile] = []
 
 
-def pin(model: str, revision: str | None) -> ModelManifest:
-    """The manifest of a local folder or of a hub name.
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model that prepare_model pinned, and its place: a folder or a hub name."""
 
-    Raises `UserError` for a folder without configuration, weights or tokenizer, for a folder with a `revision`, and for a
-    name that cannot be resolved on the hub.
+    manifest: ModelManifest
+    place: str
+
+
+def pin(model: str, revision: str | None) -> PreparedModel:
+    """The model in a local folder or of a hub name.
+
+    Raises `UserError` for a folder without configuration, weights or tokenizer, with a file that is not what its name says, or
+    with a `revision`, and for a name that cannot be resolved on the hub.
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        return ModelManifest(reference=model, revision=commit_of(model, "model", revision))
+        return PreparedModel(ModelManifest(reference=model, revision=commit_of(model, "model", revision)), model)
     if revision is not None:
         raise UserError(f"prepare_model.revision = {revision}: {folder} is a local folder without revisions; set it to null")
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: not a Hugging Face model (no config.json); name a folder that save_pretrained wrote")
-    if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise UserError(f"{folder}: no tokenizer (none of {', '.join(TOKENIZERS)}); save the model's tokenizer there")
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    return ModelManifest(reference=str(folder.resolve()), weights_sha256=weights_sha256(folder), files=pinned(folder, files))
+    check_files(folder)
+    files = hashed(folder, files_read(folder))
+    return PreparedModel(ModelManifest(reference=None, weights_sha256=weights_sha256(folder), files=files), str(folder))
 
 
 def weights_sha256(folder: Path) -> str:
-    """SHA-256 of a folder's weight files, concatenated in order of name.
-
-    Raises `UserError` if the folder has no weights.
-    """
-    weights = sorted(chain.from_iterable(folder.glob(pattern) for pattern in WEIGHTS))
-    if not weights:
-        raise UserError(f"{folder}: no weights (none of {', '.join(WEIGHTS)}); save the model's weights there")
-    return sha256(weights)
+    """SHA-256 of a folder's weight files, concatenated in order of name."""
+    return sha256(weight_files(folder))
 
 
-def model_manifest(folder: Path) -> ModelManifest:
-    """The manifest that prepare_model wrote to `folder`.
+def prepared(folder: Path, model: str | None = None) -> PreparedModel:
+    """The model whose manifest prepare_model wrote to `folder`; `model` is the parameter `prepare_model.model`.
 
-    Raises `UserError` if it is missing, or if a file of a pinned folder is missing or changed.
+    Raises `UserError` if there is no manifest, or if a file of the model is missing or changed.
     """
     manifest = read_manifest(ModelManifest, folder, "prepare_model")
-    check_unchanged(Path(manifest.reference), manifest.files, "prepare_model")
-    return manifest
-
-
-def load(folder: Path, device: torch.device) -> "TransformerBridge":
-    """The model that `folder`'s manifest pins, in float32.
-
-    Weights are not processed, so activations equal those of the Hugging Face model. Raises `UserError` if the model has
-    changed since it was pinned or cannot be loaded.
-    """
-    reference, revision = _reference(folder)
-    # Imported here because it takes seconds, and pinning and training do not need it.
-    from transformer_lens.model_bridge import TransformerBridge
-
-    transformers_logging.disable_progress_bar()
-    try:
-        return TransformerBridge.boot_transformers(reference, revision=revision, device=device, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"{reference}: transformer-lens cannot load this model ({first_line}); check that its files are whole, "
-            "or name another model"
-        ) from None
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the model that `folder`'s manifest pins.
-
-    Loaded by transformers, because transformer-lens changes the special tokens. Raises `UserError` if it is missing or broken.
-    """
-    reference, revision = _reference(folder)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(reference, revision=revision)
-    except (OSError, ValueError, ImportError) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise UserError(f"{reference}: cannot load the tokenizer ({first_line}); check its tokenizer files") from None
-    # If the files are missing, transformers makes a tokenizer with only special tokens.
-    if len(tokenizer) <= len(tokenizer.all_special_ids):
-        raise UserError(f"{reference}: no tokenizer; save the model's tokenizer there")
-    return tokenizer
-
-
-def _reference(folder: Path) -> tuple[str, str | None]:
-    manifest = model_manifest(folder)
-    reference = str(folder) if manifest.reference == "." else manifest.reference
-    if manifest.revision is not None:
+    if manifest.reference == TRAINED_HERE:
+        return PreparedModel(manifest, str(folder))
+    if manifest.reference is not None:
         # Fails at once without a network or cached copy; a download would retry for half a minute.
-        commit_of(reference, "model", manifest.revision)
-    return reference, manifest.revision
+        commit_of(manifest.reference, "model", manifest.revision)
+        return PreparedModel(manifest, manifest.reference)
+    place = Path(model or "").expanduser()
+    if model is None or not place.is_dir():
+        raise UserError(f"prepare_model.model: {model} is not the folder that prepare_model listed; run prepare_model again")
+    check_same(place, manifest.files, files_read(place), "prepare_model")
+    return PreparedModel(manifest, str(place))
+
+
+def load(model: PreparedModel, device: torch.device) -> "TransformerBridge":
+    """The model in float32; raises what `load_bridge` raises."""
+    return load_bridge(model.place, model.manifest.revision, device)
+
+
+def load_tokenizer(model: PreparedModel) -> PreTrainedTokenizerBase:
+    """The model's tokenizer; raises `UserError` if it is missing or broken."""
+    return load_tokenizer_of(model.place, model.manifest.revision)
+
+
+def check_usable(model: PreparedModel) -> None:
+    """Load the model and its tokenizer and run it on two tokens; raises `UserError` if that fails."""
+    load_tokenizer(model)
+    check_runs(load(model, torch.device("cpu")), model.place)
 
 
 def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torch.Tensor:
@@ -171,11 +148,12 @@ def check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:
     known = model.hook_dict
     if hook not in known:
         near = difflib.get_close_matches(hook, known, n=4, cutoff=0.3)
-        raise UserError(f"dump_activations.hook: the model has no hook {hook!r}; the nearest are {', '.join(near)}")
+        others = f"the nearest are {', '.join(near)}" if near else f"it has, for example, {', '.join(_examples(known))}"
+        raise UserError(f"dump_activations.hook: the model has no hook {hook!r}; {others}")
     try:
         model.check_hooks_to_add(known[hook], hook, lambda *_: None)
     except ValueError as error:
-        raise UserError(f"dump_activations.hook: {hook} is disabled ({error}); choose another hook") from None
+        raise UserError(f"dump_activations.hook: {hook} is disabled ({first_sentence(error)}); choose another hook") from None
     if tokens.shape[1] > model.cfg.n_ctx:
         raise UserError(
             f"dump_activations.context = {tokens.shape[1]}: the model reads at most {model.cfg.n_ctx} tokens; lower it"
@@ -185,3 +163,9 @@ def check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:
             f"tokenizer: token {int(tokens.max())} is outside the model's vocabulary of {model.cfg.d_vocab}; "
             "use the tokenizer that belongs to this model"
         )
+
+
+def _examples(hooks: Collection[str]) -> list[str]:
+    """Hooks of the first block that are often studied; any if it has none of them."""
+    usual = [hook for name in ("hook_resid_post", "hook_mlp_out", "hook_attn_out") if (hook := f"blocks.0.{name}") in hooks]
+    return usual or sorted(hooks)[:3]

@@ -24,13 +24,17 @@ class LanguageModelSource(Source):
         return {"prepare_model.model": (section.prepare_model.model, paths.MODEL)}
 
     def origin(self, heldout: Facts) -> Origin:
-        """The model, the hook point, and the length of the sequences."""
+        """The model, the hook point, and the length of the sequences.
+
+        Only a model of the hub has a name: a folder's path is of this machine, and the name in its config.json may be that of
+        the model from which it was trained.
+        """
         # Imported here because it takes seconds, and training does not need it.
         from mfr.sources.language_model.model import ModelManifest
 
         model = ModelManifest.model_validate_json(heldout.fact("model"))
         return Origin(
-            model_name=str(paths.MODEL) if model.reference == "." else model.reference,
+            model_name=model.reference if model.revision else None,
             model_revision=model.revision,
             model_weights_sha256=model.weights_sha256,
             hook_name=heldout.fact("hook"),

@@ -8,7 +8,6 @@ from mfr.runtime.resume import Parts
 from mfr.sources.language_model import activations
 from mfr.sources.language_model.activations import Blocks, Capture, Float16OverflowError
 from mfr.sources.language_model.model import load, pin
-from mfr.sources.manifest import MANIFEST
 from tests.support.models import CONTEXT, save
 
 TEXTS = [f"text number {i} holds some words" for i in range(40)]
@@ -17,8 +16,7 @@ TEXTS = [f"text number {i} holds some words" for i in range(40)]
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory) -> Capture:
     folder = save("gpt2", TEXTS, tmp_path_factory.mktemp("model"))
-    (folder / MANIFEST).write_text(pin(str(folder), None).model_dump_json())
-    model = load(folder, torch.device("cpu"))
+    model = load(pin(str(folder), None), torch.device("cpu"))
     return Capture(model, "blocks.0.hook_mlp_out", batch=3, left_out=[0], dtype=torch.float32)
 
 

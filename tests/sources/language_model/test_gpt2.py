@@ -83,6 +83,13 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
         train_small_gpt2(TEXTS, SHAPE.model_copy(update={"learning_rate": 1e38}), tmp_path, CPU, Ticker(math.inf))
 
 
+def test_weights_that_are_no_numbers_after_the_last_step_are_named(tmp_path):
+    shape = SHAPE.model_copy(update={"learning_rate": 1e40, "steps": 1})
+    with pytest.raises(UserError, match=r"^prepare_model: \S+ has NaN or infinite values; lower .*trained_here.learning_rate$"):
+        train_small_gpt2(TEXTS, shape, tmp_path, CPU, Ticker(math.inf))
+    assert not list(tmp_path.iterdir())
+
+
 def test_progress_is_shown_on_stderr_and_no_other_noise(tmp_path, capfd):
     train_small_gpt2(TEXTS, SHAPE.model_copy(update={"steps": 2}), tmp_path, CPU, Ticker(0.0))
     captured = capfd.readouterr()

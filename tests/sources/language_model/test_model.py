@@ -12,8 +12,8 @@ from mfr.sources.language_model.model import (
     capture,
     load,
     load_tokenizer,
-    model_manifest,
     pin,
+    prepared,
     weights_sha256,
 )
 from mfr.sources.manifest import MANIFEST
@@ -55,6 +55,7 @@ def test_a_hook_outside_the_blocks_can_be_captured(bridge, plain, tokens):
         ("blocks.7.hook_mlp_out", r"no hook 'blocks.7.hook_mlp_out'; the nearest are .*hook_mlp_out"),
         ("blocks.0.attn.hook_pattern", r"hook_pattern has shape \(5, 2, 12, 12\); choose a hook of shape"),
         ("rotary_emb.hook_out", r"no hook 'rotary_emb.hook_out'; the nearest are"),
+        ("7", r"no hook '7'; it has, for example, blocks\.0\.hook_resid_post, blocks\.0\.hook_mlp_out"),
         ("blocks.0.hook_attn_in", "hook_attn_in is disabled .*; choose another hook"),
     ],
 )
@@ -79,8 +80,8 @@ def test_tokens_that_the_model_cannot_read_are_named(bridge):
 
 
 def test_the_manifest_of_a_folder_tells_its_files(folder):
-    manifest = pin(str(folder), None)
-    assert manifest.reference == str(folder)
+    manifest = pin(str(folder), None).manifest
+    assert manifest.reference is None and str(folder) not in manifest.model_dump_json()
     assert manifest.weights_sha256 == weights_sha256(folder)
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {file.path for file in manifest.files}
     assert {file.path: file.bytes for file in manifest.files}["config.json"] == (folder / "config.json").stat().st_size
@@ -106,13 +107,47 @@ def test_a_folder_has_no_revision(folder):
         pin(str(folder), "main")
 
 
-def test_a_pinned_folder_that_has_changed_is_refused(folder, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    (tmp_path / MANIFEST).write_text(pin(str(copy), None).model_dump_json())
-    assert model_manifest(tmp_path).reference == str(copy)
+def test_a_copy_of_a_model_is_the_same_model(folder, tmp_path, monkeypatch):
+    manifest = pin(str(folder), None).manifest
+    copy = shutil.copytree(folder, tmp_path / "home" / "copy", copy_function=shutil.copy)
     os.utime(copy / "model.safetensors", (0, 0))
-    with pytest.raises(UserError, match=r"model\.safetensors: has changed since prepare_model listed it"):
-        load(tmp_path, torch.device("cpu"))
+    (tmp_path / "link").symlink_to(copy)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for name in (str(copy), "home/copy", "./home/../home/copy/", "link", "~/copy"):
+        assert pin(name, None).manifest == manifest
+    (tmp_path / MANIFEST).write_text(manifest.model_dump_json())
+    assert prepared(tmp_path, "~/copy").place == str(copy)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "generation_config.json"])
+def test_a_pinned_folder_that_has_changed_is_refused(folder, tmp_path, name):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / MANIFEST).write_text(pin(str(copy), None).manifest.model_dump_json())
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    with pytest.raises(UserError, match=rf"copy/{name}: has changed since prepare_model listed it; restore it, or run"):
+        prepared(tmp_path, str(copy))
+    (copy / name).unlink()
+    with pytest.raises(UserError, match=rf"copy/{name}: has gone missing since prepare_model listed it; restore it, or run"):
+        prepared(tmp_path, str(copy))
+
+
+def test_a_file_that_was_added_to_a_pinned_folder_is_refused(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / MANIFEST).write_text(pin(str(copy), None).manifest.model_dump_json())
+    (copy / "README.md").write_text("is not read")
+    prepared(tmp_path, str(copy))
+    (copy / "added_tokens.json").write_text("{}")
+    with pytest.raises(UserError, match=r"added_tokens\.json: was not there when prepare_model listed the folder; remove it"):
+        prepared(tmp_path, str(copy))
+
+
+@pytest.mark.parametrize("model", ["trained_here", "gone", None])
+def test_a_pinned_folder_that_the_parameters_do_not_name_is_refused(folder, tmp_path, model):
+    (tmp_path / MANIFEST).write_text(pin(str(folder), None).manifest.model_dump_json())
+    with pytest.raises(UserError, match=rf"prepare_model.model: {model} is not the folder that prepare_model listed; run"):
+        prepared(tmp_path, model)
 
 
 def test_weights_that_are_cut_short_are_refused(folder, tmp_path):
@@ -120,20 +155,20 @@ def test_weights_that_are_cut_short_are_refused(folder, tmp_path):
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     (copy / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
-    with pytest.raises(UserError, match="transformer-lens cannot load this model"):
-        load(copy, torch.device("cpu"))
+    with pytest.raises(UserError, match="copy: cannot be loaded"):
+        load(prepared(copy), torch.device("cpu"))
 
 
 def test_a_tokenizer_that_is_missing_is_not_made_up(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("tokenizer*"))
     (copy / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
     with pytest.raises(UserError, match=r"copy: (cannot load the|no) tokenizer"):
-        load_tokenizer(copy)
+        load_tokenizer(prepared(copy))
 
 
 def test_a_model_that_was_not_prepared_is_named(tmp_path):
     with pytest.raises(UserError, match=r"manifest\.json: no such file; run prepare_model first"):
-        load(tmp_path, torch.device("cpu"))
+        prepared(tmp_path)
 
 
 def test_a_hub_name_without_a_network_fails_at_once(tmp_path, monkeypatch):
@@ -148,7 +183,7 @@ def test_a_hub_name_without_a_network_fails_at_once(tmp_path, monkeypatch):
     manifest = ModelManifest(reference="nobody/nothing", revision="0" * 40)
     (tmp_path / MANIFEST).write_text(manifest.model_dump_json())
     with pytest.raises(UserError, match=r"model 'nobody/nothing': .*cannot be reached"):
-        load(tmp_path, torch.device("cpu"))
+        prepared(tmp_path)
     assert time.monotonic() - started < 5
 
 

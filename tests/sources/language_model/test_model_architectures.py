@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from mfr.config.experiment import Execution
 from mfr.config.language_model import DumpActivations, PrepareModel, Text
 from mfr.evaluation.splice import damages
-from mfr.sources.language_model.model import ModelManifest, capture, load, weights_sha256
+from mfr.sources.language_model.model import ModelManifest, PreparedModel, capture, load, prepared, weights_sha256
 from stages import dump_activations, prepare_model
 from tests.support.models import CONTEXT, MODELS, save
 
@@ -30,16 +30,16 @@ def text(tmp_path_factory) -> Text:
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
-def pinned(request, tmp_path_factory, text) -> tuple[str, Path, Path]:
-    """An architecture, its folder, and the folder in which prepare_model pinned it."""
+def pinned(request, tmp_path_factory, text) -> tuple[str, Path, PreparedModel]:
+    """An architecture, its folder, and the model as prepare_model pinned it."""
     folder = save(request.param, TEXTS, tmp_path_factory.mktemp(request.param))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("work"))
         prepare_model.run(PrepareModel(model=str(folder)), text, EXECUTION, Path("model"))
-        return request.param, folder, Path("model").resolve()
+        return request.param, folder, prepared(Path("model").resolve(), str(folder))
 
 
-def dump(pinned: Path, text: Text, **changes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def dump(pinned: PreparedModel, text: Text, **changes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The training file's arrays and attributes."""
     settings = DumpActivations(context=CONTEXT, train_tokens=150, heldout_tokens=30, dtype="float32").model_copy(update=changes)
     dump_activations.run(pinned, text, settings, EXECUTION, Path("train.h5"), Path("heldout.h5"))
@@ -52,7 +52,7 @@ def test_rows_are_the_plain_models_activations(pinned, text, tmp_path, monkeypat
     architecture, folder, model = pinned
     arrays, attributes = dump(model, text)
     manifest = ModelManifest.model_validate_json(attributes["model"])
-    assert (manifest.reference, manifest.weights_sha256) == (str(folder), weights_sha256(folder))
+    assert (manifest.reference, manifest.weights_sha256) == (None, weights_sha256(folder))
     plain, seen = AutoModelForCausalLM.from_pretrained(folder).eval(), []
     plain.get_submodule(MLP[architecture]).register_forward_hook(lambda module, inputs, output: seen.append(output))
     with torch.no_grad():
