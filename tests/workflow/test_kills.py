@@ -28,11 +28,11 @@ def stage_of(words: list[str]) -> tuple[str, str] | None:
 
 
 def usual_seconds(finished: Path) -> dict[tuple[str, str], float]:
-    """How long each stage took in a run that was left alone, by Snakemake's benchmark files."""
+    """Processor time of each stage in a run that was left alone, by Snakemake's benchmark files."""
     seconds = {}
     for file in sorted(finished.glob("logs/**/*.tsv")):
         source = file.relative_to(finished / "logs").parts[0]
-        took = float(pd.read_csv(file, sep="\t")["s"].iloc[0])
+        took = float(pd.read_csv(file, sep="\t")["cpu_time"].iloc[0])
         seconds[file.stem, source if file.stem in ("train", "evaluate", "describe", "compare", "export") else ""] = took
     return seconds
 
@@ -55,19 +55,30 @@ def kill(engine: psutil.Process) -> None:
 
 
 def run_and_kill(folder: Path, command: list[str], left: dict[tuple[str, str], float], share: float) -> tuple[str, str] | None:
-    """Run an engine and kill it in the first stage of `left`, after `share` of its usual time; return the stage, or None."""
+    """Run an engine and kill it in the first stage of `left`, after `share` of its usual work; return the stage, or None."""
     with (folder / "output").open("w") as output:
         engine = psutil.Popen(command, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT)
         while engine.poll() is None:
             for child, stage in running(engine):
                 if stage in left:
-                    time.sleep(share * left.pop(stage))
-                    if child.is_running() and child.status() != psutil.STATUS_ZOMBIE:
+                    if has_used(child, share * left.pop(stage)):
                         kill(engine)
                         return stage
             time.sleep(0.02)
     assert engine.returncode == 0, (folder / "output").read_text()[-5000:]
     return None
+
+
+def has_used(process: psutil.Process, seconds: float) -> bool:
+    """Wait until a process has used so much processor time; whether it did before it ended."""
+    try:
+        while process.status() != psutil.STATUS_ZOMBIE:
+            if sum(process.cpu_times()[:2]) >= seconds:
+                return True
+            time.sleep(0.01)
+    except psutil.NoSuchProcess:
+        pass
+    return False
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
