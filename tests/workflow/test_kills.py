@@ -60,10 +60,9 @@ def run_and_kill(folder: Path, command: list[str], left: dict[tuple[str, str], f
         engine = psutil.Popen(command, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT)
         while engine.poll() is None:
             for child, stage in running(engine):
-                if stage in left:
-                    if has_used(child, share * left.pop(stage)):
-                        kill(engine)
-                        return stage
+                if stage in left and has_used(child, share * left.pop(stage)):
+                    kill(engine)
+                    return stage
             time.sleep(0.02)
     assert engine.returncode == 0, (folder / "output").read_text()[-5000:]
     return None
