@@ -106,7 +106,7 @@ def _convert(jobs: list[Job], parts: Parts, execution: Execution) -> None:
     left = [job for job in jobs if job.name not in parts]
     with Ticker(execution.progress_s) as report:
         for done, _ in enumerate(in_processes(convert, left, parts, execution.workers), start=len(jobs) - len(left) + 1):
-            report(f"preprocess_eeg: {done} of {len(jobs)} usable files")
+            report(f"preprocess_eeg: {done} of {counted(len(jobs), 'usable file')}")
 
 
 def _judge(job: Job, row: Row, parts: Parts) -> bool:

@@ -42,8 +42,8 @@ class Contents:
 
     @property
     def seconds(self) -> float:
-        """Length of the recording, that of its longest channel."""
-        return float(max(samples / rate for samples, rate in zip(self.samples, self.rates, strict=True)))
+        """Length of the recording, that of its longest channel; 0 if it has none."""
+        return float(max((samples / rate for samples, rate in zip(self.samples, self.rates, strict=True)), default=0))
 
 
 def read_contents(path: Path) -> Contents:

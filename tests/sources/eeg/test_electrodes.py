@@ -2,13 +2,26 @@ import pytest
 
 from mfr.sources.eeg.electrodes import TCP19, channels_of, describe_labels, electrode, electrodes_of
 
+REFERENCES = (
+    "REF",
+    "Ref",
+    "LE",
+    "CLE",
+    "AR",
+    "CAR",
+    "AVG",
+    "Avg",
+    "AV",
+    "COM",
+    *"A1 A2 M1 M2 A1A2 A1+A2 (A1+A2)/2 M1M2".split(),
+)
 ABC = [f"{letter}{number}" for letter in "ABCD" for number in range(1, 33)]
 
 
 @pytest.mark.parametrize("prefix", ["", "EEG ", "POL ", "EEG:", "eeg-"])
 @pytest.mark.parametrize(
     "reference",
-    ". .. -REF -Ref _REF -LE -CLE -AR -CAR -AVG -Avg -AV -COM -A1 -A2 -M1 -M2 -A1A2 -A1+A2 -(A1+A2)/2 -M1M2".split(),
+    ["", ".", "..", *(f"-{name}" for name in REFERENCES), "_REF", " - Ref"],
 )
 def test_prefixes_and_references_are_no_part_of_an_electrodes_name(prefix, reference):
     assert electrode(f"{prefix}Fp1{reference}") == "FP1" and electrode(f"{prefix}T7{reference}") == "T3"

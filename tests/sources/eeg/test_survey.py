@@ -81,6 +81,16 @@ def test_an_odd_file_that_costs_most_electrodes_is_named():
     assert (preprocess(PreprocessEeg(channels="common", min_channels=2)).status == "used").all()
 
 
+def test_a_file_without_eeg_channels_has_a_reason():
+    write_fif(Path("mine/w/1_raw.fif"), {"EOG1": noise(10)})
+    write_edf(Path("mine/w/2.edf"), {"EEG F7-T3": noise(10), "C3-C4": noise(10), **{f"X{n}": noise(10) for n in range(8)}})
+    prepare()
+    reason = preprocess().reason
+    assert reason["w/1_raw.fif"] == "missing electrodes: C3, C4; it has no EEG channel"
+    labels = "EEG F7-T3, C3-C4, X0, X1, X2, X3, … and 4 more (most like C3: C3-C4)"
+    assert reason["w/2.edf"] == f"missing electrodes: C3, C4; its labels are {labels}"
+
+
 def test_headers_that_name_the_same_samples_are_refused():
     path = write_brainvision(Path("mine/b/1.vhdr"), {"C3": noise(10), "C4": noise(10, seed=1)})
     path.with_name("2.vhdr").write_bytes(path.read_bytes())
