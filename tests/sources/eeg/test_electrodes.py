@@ -13,7 +13,7 @@ REFERENCES = (
     "Avg",
     "AV",
     "COM",
-    *"A1 A2 M1 M2 A1A2 A1+A2 (A1+A2)/2 M1M2".split(),
+    *("A1", "A2", "M1", "M2", "A1A2", "A1+A2", "(A1+A2)/2", "M1M2"),
 )
 ABC = [f"{letter}{number}" for letter in "ABCD" for number in range(1, 33)]
 
