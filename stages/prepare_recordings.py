@@ -10,6 +10,7 @@ from mfr.runtime import paths
 from mfr.runtime.files import check_outside, writing
 from mfr.sources.eeg.recordings import RecordingManifest, pin, pin_eegbci
 from mfr.sources.eeg.simulation import write_corpus
+from mfr.sources.eeg.words import counted
 from mfr.sources.manifest import MANIFEST, pinned
 from stages.common import call, stage_parser
 
@@ -28,7 +29,8 @@ def run(parameters: PrepareRecordings, output: Path) -> RecordingManifest:
         else:
             root = Path(parameters.recordings).expanduser()
             check_outside(root, output, "prepare_recordings.recordings")
-            manifest = pin(root)
+            manifest, lines = pin(root)
+            print(*lines, sep="\n", end="\n" * bool(lines), file=sys.stderr)
         (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
     return manifest
 
@@ -42,7 +44,8 @@ def _simulate(simulated: Simulated, folder: Path) -> RecordingManifest:
 
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
     manifest = run(params.section(Eeg).prepare_recordings, paths.RECORDINGS)
-    return f"{len(manifest.files)} recordings"
+    left_out = f", {len(manifest.left_out)} left out" if manifest.left_out else ""
+    return f"{counted(len(manifest.files), 'recording')}{left_out}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from mfr.sources.eeg.montage import Montage
 from mfr.sources.eeg.preprocessing import Job, columns, convert, outcome_of, sha256_of
 from mfr.sources.eeg.recordings import recording_manifest
 from mfr.sources.eeg.signals import window_samples
-from mfr.sources.eeg.split import SPLITS, Split, by_time
-from mfr.sources.eeg.survey import Row, reasons, set_sides, subject_names, summary, survey
+from mfr.sources.eeg.split import SPLITS, Split, by_time, why_empty
+from mfr.sources.eeg.survey import Row, rows_of, sides, subject_names, summary, survey
+from mfr.sources.eeg.words import counted
 from mfr.sources.eeg.workers import in_processes
 from mfr.vectors.writer import VectorWriter
 from stages.common import call, job_key, stage_parser
@@ -39,41 +41,64 @@ def run(
 ) -> str:
     """Turn the files listed in `recordings`/manifest.json into vectors; return a summary line.
 
-    1. Survey the files: which are usable, their electrodes and subjects, and the side of the split that each is on.
+    1. Survey the files: which are usable, and their electrodes and subjects.
     2. Filter the usable files, several at a time. An interrupted run resumes with the files that are not yet in `scratch`.
-    3. Write the vectors of each side to `outputs`, in the manifest's order.
+    3. Draw the side of the split of each subject that has a recording with a good window.
+    4. Write the vectors of each side to `outputs`, in the manifest's order.
 
     `table` has one row per file: used, or skipped for a reason. Raises `UserError` if a file has changed since it was listed,
-    if too few subjects have a usable file, or if a side of the split has no vectors.
+    if two recordings are identical, if too few subjects have a usable file, or if a side of the split has no vectors.
     """
-    root, files = recording_manifest(recordings)
-    rows = [Row(path) for path in files]
-    with writing(*outputs.values(), table) as [*split_parts, table_part]:
-        montage, jobs = survey(root, rows, parameters)
-        set_sides(rows, jobs, parameters)
-        print(*summary([rows[index] for index in jobs], parameters), sep="\n", file=sys.stderr)
-        parts = Parts(scratch, job_key(parameters.model_dump(), montage.electrodes))
-        _convert(list(jobs.values()), parts, execution)
+    root, manifest = recording_manifest(recordings)
+    rows = rows_of(manifest)
+    with writing(*outputs.values(), table) as [*split_parts, table_part], _explained(rows):
+        found = survey(root, manifest, rows, parameters)
+        sides(rows, found.jobs, parameters)  # ends a hopeless run before it filters anything
+        usable = [rows[index] for index in found.jobs]
+        print(*summary(usable, parameters), *found.lines, sep="\n", file=sys.stderr)
+        parts = Parts(scratch, job_key(parameters.model_dump(), found.montage.electrodes))
+        _convert(list(found.jobs.values()), parts, execution)
+        jobs = {index: job for index, job in found.jobs.items() if _judge(job, rows[index], parts)}
+        chosen, lines = sides(rows, jobs, parameters)
+        for index, side in chosen.items():
+            rows[index].split = side
+        print(*lines, sep="\n", end="\n" * bool(lines), file=sys.stderr)
         with ExitStack() as stack:
-            opened = [VectorWriter(part, "eeg", _columns(montage, parameters)) for part in split_parts]
+            opened = [VectorWriter(part, "eeg", _columns(found.montage, parameters)) for part in split_parts]
             writers = {side: stack.enter_context(writer) for side, writer in zip(outputs, opened, strict=True)}
             subjects = subject_names(rows)
             for index, job in jobs.items():
                 origin = {"recording": index, "subject": subjects.index(rows[index].subject)}
                 _write(job, rows[index], origin, parts, writers)
-            hashes = [sha256_of(jobs[index], parts) if index in jobs else "" for index in range(len(rows))]
-            facts = _facts(parameters, montage, rows) | {"files_sha256": json.dumps(hashes)}
+            hashes = [sha256_of(found.jobs[index], parts) if index in found.jobs else "" for index in range(len(rows))]
+            facts = _facts(parameters, found.montage, rows) | {"files_sha256": json.dumps(hashes)}
             for side, writer in writers.items():
                 if not writer.rows and (side != "validation" or parameters.validation_share > 0):
-                    why = reasons(rows) or "its part of each recording is shorter than a window"
-                    raise UserError(f"preprocess_eeg: no vector is left for the {side} side of the split: {why}")
+                    verdicts = ((job.plan, outcome_of(job, parts).verdicts) for job in jobs.values())
+                    raise UserError(why_empty(side, verdicts, parameters))
                 for name, value in facts.items():
                     writer.describe(name, value)
-        pd.DataFrame([asdict(row) for row in rows]).astype({"channels": "Int64"}).to_csv(table_part, index=False)
+        _save(rows, table_part)
     parts.delete()
     used = sum(row.status == "used" for row in rows)
-    found = ", ".join(f"{writer.rows} {side}" for side, writer in writers.items())
-    return f"{used} of {len(rows)} files used; vectors: {found}"
+    counts = ", ".join(f"{writer.rows} {side}" for side, writer in writers.items())
+    return f"{used} of {counted(len(rows), 'file')} used; vectors: {counts}"
+
+
+@contextmanager
+def _explained(rows: list[Row]) -> Iterator[None]:
+    """If the block raises `UserError`, save the rows where no engine deletes them, and name the file."""
+    paths.RECORDINGS_FAILED.unlink(missing_ok=True)
+    try:
+        yield
+    except UserError as error:
+        paths.RECORDINGS_FAILED.parent.mkdir(parents=True, exist_ok=True)
+        _save([replace(row, status=row.status if row.reason else "usable") for row in rows], paths.RECORDINGS_FAILED)
+        raise UserError(f"{error} ({paths.RECORDINGS_FAILED} has a row for each file)") from None
+
+
+def _save(rows: list[Row], table: Path) -> None:
+    pd.DataFrame([asdict(row) for row in rows]).astype({"channels": "Int64"}).to_csv(table, index=False)
 
 
 def _convert(jobs: list[Job], parts: Parts, execution: Execution) -> None:
@@ -81,7 +106,17 @@ def _convert(jobs: list[Job], parts: Parts, execution: Execution) -> None:
     left = [job for job in jobs if job.name not in parts]
     with Ticker(execution.progress_s) as report:
         for done, _ in enumerate(in_processes(convert, left, parts, execution.workers), start=len(jobs) - len(left) + 1):
-            report(f"preprocess_eeg: {done} of {len(jobs)} usable files")
+            report(f"preprocess_eeg: {done} of {counted(len(jobs), 'usable file')}")
+
+
+def _judge(job: Job, row: Row, parts: Parts) -> bool:
+    """Complete the row of a converted recording but for the windows that are kept; whether there are any."""
+    outcome = outcome_of(job, parts)
+    row.multiplied_by = outcome.factor
+    row.flat, row.clipped, row.noisy = (outcome.dropped[reason] for reason in REASONS)
+    row.windows_dropped = sum(outcome.dropped.values())
+    row.reason = outcome.skipped
+    return bool((outcome.verdicts == 0).any())
 
 
 def _write(job: Job, row: Row, origin: dict[str, int], parts: Parts, writers: dict[Split, VectorWriter]) -> None:
@@ -89,20 +124,18 @@ def _write(job: Job, row: Row, origin: dict[str, int], parts: Parts, writers: di
     outcome = outcome_of(job, parts)
     kept = outcome.verdicts == 0
     on_side = by_time(job.plan, job.parameters) if row.split == "time" else {}
-    for side, writer in writers.items() if kept.any() else ():
+    for side, writer in writers.items():
         chosen = kept & on_side.get(side, np.array(row.split == side))
         for block in columns(job, outcome, chosen, parts) if chosen.any() else ():
             rows = len(block["vectors"])
             writer.append(**block, **{name: np.full(rows, number) for name, number in origin.items()})
             row.windows_kept += rows
-    row.multiplied_by = outcome.factor
-    row.flat, row.clipped, row.noisy = (outcome.dropped[reason] for reason in REASONS)
     row.across = int(kept.sum()) - row.windows_kept
-    row.windows_dropped = len(kept) - row.windows_kept
+    row.windows_dropped += row.across
     if row.windows_kept:
         row.status = "used"
     else:
-        row.reason = outcome.skipped or "no window is kept: all cross a border of the split"
+        row.reason = "no window is kept: all cross a border of the split"
 
 
 def _columns(montage: Montage, parameters: PreprocessEeg) -> dict[str, tuple[tuple[int, ...], str]]:

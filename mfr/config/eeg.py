@@ -54,6 +54,11 @@ class PreprocessEeg(Section):
         description="`tcp19` (19 electrodes of the 10–20 system), `common` (the electrodes shared by all readable recordings), "
         "or a list of electrodes such as [C3, C4].",
     )
+    min_channels: Positive = Field(
+        8,
+        description="Fewest electrodes that `channels: common` may leave if some recordings lack electrodes that others have; "
+        "with fewer it is refused.",
+    )
     montage: Literal["referential", "average", "tcp_bipolar"] = Field(
         "referential",
         description="Reference of a channel: the recording's own (`referential`), the mean of `channels` (`average`), or a "

@@ -8,6 +8,7 @@ from pathlib import Path
 MODEL = Path("data/language_model/model")
 RECORDINGS = Path("data/eeg/recordings")
 RECORDINGS_TABLE = Path("data/eeg/recordings.csv")
+RECORDINGS_FAILED = Path("logs/eeg/recordings.csv")  # the same table of a run that stopped; not an output, which engines delete
 SCRATCH = Path("scratch")
 SAES, CARD = "saes.safetensors", "saes.json"  # in the folder of a run
 

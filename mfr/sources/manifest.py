@@ -1,7 +1,9 @@
 """Manifests of files that stages read but do not own, so that changes are detected."""
 
 import hashlib
+import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +38,57 @@ def visible(folder: Path) -> list[Path]:
     """Files below a folder, except hidden files and those in hidden folders such as `.git`."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+
+
+class LeftOut(BaseModel):
+    """Path below a root, with slashes, that is not read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files below a folder, and what could not be reached; both sorted by path."""
+
+    files: list[Path]
+    left_out: list[LeftOut]
+
+
+def walk(root: Path) -> Found:
+    """Visible files below `root`, links to folders followed, and what could not be reached.
+
+    Dangling links, unreadable folders and names that are not UTF-8 are left out. Hidden files and folders are not listed. A
+    link to a folder that contains it is not followed.
+    """
+    files, left_out = [], []
+
+    def leave(path: str | Path, reason: str) -> None:
+        relative = Path(path).relative_to(root).as_posix()
+        left_out.append(LeftOut(path=os.fsencode(relative).decode("utf-8", "replace"), reason=reason))
+
+    def unreadable(error: OSError) -> None:
+        leave(error.filename, f"folder cannot be read: {error.strerror}")
+
+    for folder, folders, names in os.walk(root, onerror=unreadable, followlinks=True):
+        here = Path(folder)
+        for name in [name for name in (*folders, *names) if not name.startswith(".")]:
+            path = here / name
+            if not _is_utf8(name):
+                leave(path, "name is not UTF-8: rename it")
+            elif path.is_symlink() and not path.exists():
+                leave(path, "dangling link: its file is not here (git-annex and DataLad fetch files with `get`)")
+            elif path.is_file():
+                files.append(path)
+        above = {path.resolve() for path in (here, *here.parents)}
+        folders[:] = [
+            name for name in folders if _is_utf8(name) and not name.startswith(".") and (here / name).resolve() not in above
+        ]
+    return Found(sorted(files), sorted(left_out, key=lambda entry: entry.path))
+
+
+def _is_utf8(name: str) -> bool:
+    return os.fsencode(name).decode("utf-8", "replace") == name
 
 
 def sha256(files: Iterable[Path]) -> str:

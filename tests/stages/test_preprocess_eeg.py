@@ -1,11 +1,11 @@
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from scipy import signal
@@ -113,7 +113,8 @@ def test_one_subject_is_not_enough():
     write_edf(Path("mine/b/1.edf"), {"O1": noise(10)})
     prepare()
     with pytest.raises(
-        UserError, match=r"need 3 subjects, .* of 'a' \(skipped: 1 × missing electrodes: C3, C4\); add .*folder of its own"
+        UserError,
+        match=r"need 3 subjects, .* 'a' \(skipped: 1 × missing electrodes: C3, C4; its label is O1\); add .*folder of its own",
     ):
         preprocess()
 
@@ -127,7 +128,8 @@ def test_subjects_are_counted_and_reported_if_files_names_made_them(capsys, para
         record(f"patient{n // 2}_session{n % 2}.edf", seed=n)
     prepare()
     preprocess(TWO.model_copy(update=parameters))
-    counted, *warnings = capsys.readouterr().err.splitlines()
+    counted, *rest = capsys.readouterr().err.splitlines()
+    warnings = [line for line in rest if line.startswith("warning")]
     assert counted == f"preprocess_eeg: 6 usable files of {3 if 'subject_pattern' in parameters else 6} subjects"
     expected = "warning: 6 files count as one subject each, by their names (such as patient0_session0.edf); "
     assert [warning.startswith(expected) for warning in warnings] == [True] * warned
@@ -143,16 +145,89 @@ def test_two_subjects_are_enough_without_validation():
         assert file.attrs["complete"] and file["vectors"].shape == (0, 64)
 
 
-def test_a_side_without_vectors_is_refused():
+def test_subjects_are_drawn_among_those_with_a_good_window_and_every_side_is_shown(capsys):
+    for name in "abcd":
+        record(f"{name}/1.edf")
+    for name in "efgh":
+        write_edf(Path("mine", name, "1.edf"), {"C3": noise(10, seed=ord(name)), "C4": np.zeros(2560)})
+    prepare()
+    table = preprocess()
+    assert table.split[table.status == "used"].value_counts().to_dict() == {"train": 2, "validation": 1, "heldout": 1}
+    assert (table.split[table.status == "skipped"] == "").all() and (table.status == "used").sum() == 4
+    shown = {side: table.subject[table.split == side].tolist() for side in SPLITS}
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["preprocess_eeg: 8 usable files of 8 subjects", "preprocess_eeg: 2 electrodes: C3, C4"]
+    assert lines[-3:] == [
+        f"preprocess_eeg: training: 2 subjects: {', '.join(shown['train'])}",
+        f"preprocess_eeg: validation: 1 subject: {shown['validation'][0]}",
+        f"preprocess_eeg: held-out: 1 subject: {shown['heldout'][0]}",
+    ]
+
+
+def test_too_few_subjects_with_a_good_window_are_refused():
     for name in ("a", "b"):
         record(f"{name}/1.edf")
     write_edf(Path("mine/c/1.edf"), {"C3": noise(10), "C4": np.zeros(2560)})
     prepare()
-    with pytest.raises(
-        UserError, match=r"no vector is left for the (train|validation|heldout) side of the split: 1 × constant: C4"
-    ):
+    with pytest.raises(UserError, match=r"need 3 subjects, .* of 'a', 'b' \(skipped: 1 × constant: C4\)"):
         preprocess()
     assert not list(Path().glob("*.h5"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "parameters", "reason"),
+    [
+        (
+            10,
+            {"window_s": 2.0},
+            r"no validation vector: its part, 10% of the only recording \(at most 1 s\), contains no whole",
+        ),
+        (
+            30,
+            {"heldout_share": 0.02, "window_s": 2.0},
+            r"no held-out vector: its part, 2% of the only recording \(at most 0.6 s\)",
+        ),
+        (30, {"heldout_share": 0.2, "flat": True}, r"no held-out vector: all 24 windows in that part .* dropped \(24 flat\)"),
+    ],
+)
+def test_an_empty_side_of_a_split_by_time_has_its_cause(seconds, parameters, reason):
+    signals = {"C3": noise(seconds), "C4": noise(seconds, seed=1)}
+    signals["C3"][-256 * 7 :] *= not parameters.pop("flat", False)
+    write_edf(Path("mine/a/1.edf"), signals)
+    write_edf(Path("mine/a/2.edf"), {"O1": noise(10)})
+    prepare()
+    with pytest.raises(UserError, match=reason) as raised:
+        preprocess(TWO.model_copy(update={"split": "time", **parameters}))
+    assert "missing electrodes" not in str(raised.value)
+
+
+def test_a_run_that_stops_leaves_its_table_where_no_engine_deletes_it():
+    record("a/1.edf")
+    write_edf(Path("mine/b/1.edf"), {"O1": noise(10)})
+    prepare()
+    with pytest.raises(UserError, match=r"\(logs/eeg/recordings.csv has a row for each file\)$"):
+        preprocess()
+    table = pd.read_csv(paths.RECORDINGS_FAILED, keep_default_na=False, index_col="path")
+    assert table.status.to_dict() == {"a/1.edf": "usable", "b/1.edf": "skipped"}
+    assert table.reason["b/1.edf"] == "missing electrodes: C3, C4; its label is O1"
+    for name in "cd":
+        record(f"{name}/1.edf")
+    prepare()
+    preprocess()
+    assert not paths.RECORDINGS_FAILED.exists()
+
+
+@pytest.mark.parametrize("other", ["a/2.edf", "b/1.edf"])
+def test_identical_recordings_are_refused(other):
+    for name in "abc":
+        record(f"{name}/1.edf")
+    Path("mine", other).write_bytes(Path("mine/a/1.edf").read_bytes())
+    prepare()
+    subjects = "both of subject a" if other.startswith("a") else "of a and b"
+    with pytest.raises(UserError, match=rf"a/1.edf and {other} \({subjects}\) have identical samples; find out"):
+        preprocess()
+    table = pd.read_csv(paths.RECORDINGS_FAILED, keep_default_na=False, index_col="path")
+    assert table.reason[other] == "identical to another file: a/1.edf"
 
 
 def grow(path: Path) -> None:
@@ -211,7 +286,9 @@ def test_a_real_recording_lacks_electrodes_of_tcp19_and_serves_without_them():
     [path] = Path(os.environ["MFR_EEG_DIR"]).rglob("*.edf")
     for subject in ("one", "two", "three"):
         Path("mine", subject).mkdir(parents=True)
-        shutil.copy(path, Path("mine", subject, "recording.edf"))
+        content = bytearray(path.read_bytes())
+        content[8 : 8 + len(subject)] = subject.encode()  # the patient, because identical files are refused
+        Path("mine", subject, "recording.edf").write_bytes(content)
     prepare()
     with pytest.raises(UserError, match="3 × missing electrodes: FP1, FP2, F7, F8"):
         preprocess(PreprocessEeg())

@@ -48,7 +48,8 @@ def test_a_killed_run_goes_on_with_the_files_that_are_left():
     process.wait()
     assert len(done) < 12 and not any(output.exists() for output in outputs)
     told = subprocess.run(**stage, check=True, capture_output=True, text=True).stderr.splitlines()
-    assert int(told[1].split()[1]) > len(done) and told[-1] == "preprocess_eeg: 12 of 12 usable files"
+    progress = [line for line in told if line.endswith(" of 12 usable files")]
+    assert int(progress[0].split()[1]) > len(done) and progress[-1] == "preprocess_eeg: 12 of 12 usable files"
     killed = [output.read_bytes() for output in outputs]
     assert not SCRATCH.exists() and preprocess_eeg.main([]) == 0
     assert [output.read_bytes() for output in outputs] == killed

@@ -1,5 +1,6 @@
 """A folder of recordings `mine`, and both EEG stages on it, in an empty working folder."""
 
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -27,8 +28,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def record(path: str, seconds: int = 10, seed: int = 0) -> Path:
-    """An EDF file of C3 and C4."""
+def record(path: str, seconds: int = 10, seed: int | None = None) -> Path:
+    """An EDF file of C3 and C4, whose samples depend on its path unless a seed is given."""
+    seed = zlib.crc32(path.encode()) if seed is None else seed
     return write_edf(Path("mine") / path, {"EEG C3-REF": noise(seconds, seed=seed), "C4": noise(seconds, seed=seed + 100)})
 
 

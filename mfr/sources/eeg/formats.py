@@ -17,7 +17,7 @@ from scipy.io.matlab import MatReadError
 
 from mfr.runtime.errors import UnusableError
 from mfr.sources.eeg.edf import read_header
-from mfr.sources.eeg.electrodes import electrode
+from mfr.sources.eeg.electrodes import channels_of, describe_labels
 from mfr.sources.eeg.recordings import ending
 
 VOLTS = ("uV", "µV", "μV", "mV", "V")
@@ -38,11 +38,12 @@ class Contents:
     rates: list[Fraction]
     samples: list[int]
     files: list[Path]  # the file itself, then the files that MNE reads with it
+    bad: tuple[str, ...] = ()  # labels of channels that the file marks as bad
 
     @property
     def seconds(self) -> float:
-        """Length of the recording, that of its longest channel."""
-        return float(max(samples / rate for samples, rate in zip(self.samples, self.rates, strict=True)))
+        """Length of the recording, that of its longest channel; 0 if it has none."""
+        return float(max((samples / rate for samples, rate in zip(self.samples, self.rates, strict=True)), default=0))
 
 
 def read_contents(path: Path) -> Contents:
@@ -60,10 +61,11 @@ def read_contents(path: Path) -> Contents:
         raw = mne.io.read_raw(path, preload=False, verbose="ERROR")
         labels = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "eeg"]
         rate = Fraction(raw.info["sfreq"]).limit_denominator(10**6)
+        bad = tuple(raw.info["bads"])
         others = [Path(name) for name in raw.filenames if name is not None and Path(name) != path]
     _check_brainvision(path, raw.n_times)
     count = len(labels)
-    return Contents(labels, ["V"] * count, [rate] * count, [raw.n_times] * count, [path, *others])
+    return Contents(labels, ["V"] * count, [rate] * count, [raw.n_times] * count, [path, *others], bad)
 
 
 def find(contents: Contents, electrodes: Sequence[str]) -> list[int]:
@@ -72,12 +74,10 @@ def find(contents: Contents, electrodes: Sequence[str]) -> list[int]:
     Raises `UnusableError` if an electrode is missing or present twice, if their sampling rates differ, or if a unit is not a
     voltage.
     """
-    named: dict[str, list[int]] = {}
-    for channel, label in enumerate(contents.labels):
-        named.setdefault(electrode(label), []).append(channel)
-    missing = [name for name in electrodes if name not in named]
+    named = dict(zip(electrodes, channels_of(contents.labels, electrodes), strict=True))
+    missing = [name for name in electrodes if not named[name]]
     if missing:
-        raise UnusableError(f"missing electrodes: {', '.join(missing)}")
+        raise UnusableError(f"missing electrodes: {', '.join(missing)}; {describe_labels(contents.labels, missing[0])}")
     twice = [name for name in electrodes if len(named[name]) > 1]
     if twice:
         raise UnusableError(f"electrodes found twice: {', '.join(twice)}")

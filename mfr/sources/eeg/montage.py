@@ -1,13 +1,15 @@
 """Which electrodes are studied, and the reference that each is measured against."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from mfr.runtime.errors import UserError
-from mfr.sources.eeg.electrodes import TCP19, electrode, known_electrodes
+from mfr.sources.eeg.electrodes import TCP19, electrodes_of, known_electrodes
+from mfr.sources.eeg.words import counted, listed
 
 # Electrode pairs of TUH EEG's montage 01_tcp_ar, in its order.
 TCP_BIPOLAR = (
@@ -20,7 +22,7 @@ Kind = Literal["referential", "average", "tcp_bipolar"]
 
 def named(channels: Sequence[str]) -> list[str]:
     """Electrodes of a list of labels; `UserError` if it is empty or gives an electrode twice."""
-    names = [electrode(name) for name in channels]
+    names = electrodes_of(channels)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(
@@ -32,19 +34,44 @@ def named(channels: Sequence[str]) -> list[str]:
     return names
 
 
-def common(recordings: Sequence[Sequence[str]]) -> list[str]:
+def common(recordings: Mapping[str, Sequence[str]], fewest: int = 1) -> list[str]:
     """Known electrodes that all of `recordings` have, those of TCP19 first.
 
-    Each recording is given by its labels. Raises `UserError` if there is no such electrode.
+    Each recording is given by its path and labels. Raises `UserError` if there is no such electrode, or if there are less than
+    `fewest` because recordings lack some.
     """
-    everywhere = set.intersection(*(set(map(electrode, labels)) for labels in recordings))
-    found = [name for name in dict.fromkeys([*TCP19, *known_electrodes()]) if name in everywhere]
-    if not found:
-        raise UserError(
-            f"preprocess_eeg.channels: common, but no electrode is in all of {len(recordings)} recordings; give tcp19 or a "
-            "list of electrodes, and recordings that lack one are skipped"
-        )
-    return found
+    has = {path: set(electrodes_of(labels)) for path, labels in recordings.items()}
+    found = [name for name in _known() if all(name in names for names in has.values())]
+    why = lost(recordings)
+    if found and (len(found) >= fewest or not why):
+        return found
+    among = counted(len(has), "recording")
+    few = (
+        f"common leaves {counted(len(found), 'electrode')} ({', '.join(found)}) in {among}, fewer than min_channels = {fewest}"
+    )
+    what, lower = (few, ", or lower min_channels") if found else (f"common, but no electrode is in all of {among}", "")
+    raise UserError(
+        f"preprocess_eeg.channels: {what}{why and f'; {why}'}; give tcp19 or a list of electrodes, and recordings that lack "
+        f"one are skipped, or take that file out of the folder{lower}"
+    )
+
+
+def lost(recordings: Mapping[str, Sequence[str]]) -> str:
+    """Which of `recordings` costs the most common electrodes, and which it costs; empty if none does.
+
+    A recording costs the electrodes that it lacks, but at least half of the recordings have.
+    """
+    has = {path: set(electrodes_of(labels)) for path, labels in recordings.items()}
+    counts = Counter(name for names in has.values() for name in names)
+    usual = [name for name in _known() if 2 * counts[name] >= len(has)]
+    path = max(has, key=lambda path: sum(name not in has[path] for name in usual))
+    costs = [name for name in usual if name not in has[path]]
+    what = f"lacks {counted(len(costs), 'electrode')} that at least half of the recordings have ({listed(costs, 6)})"
+    return f"{path} costs most: it {what}" if costs else ""
+
+
+def _known() -> list[str]:
+    return list(dict.fromkeys([*TCP19, *known_electrodes()]))
 
 
 @dataclass(frozen=True)

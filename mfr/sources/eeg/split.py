@@ -1,5 +1,7 @@
 """Split windows into training, validation and held-out, by subject or by time."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -7,10 +9,14 @@ import numpy as np
 from mfr.compute.seeds import numpy_stream
 from mfr.config.eeg import PreprocessEeg
 from mfr.runtime.errors import UserError
+from mfr.sources.eeg.artefacts import REASONS
 from mfr.sources.eeg.signals import Plan
+from mfr.sources.eeg.words import counted, listed
 
 Split = Literal["train", "validation", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")
+NAMES: dict[Split, str] = {"train": "training", "validation": "validation", "heldout": "held-out"}
+SHOWN_SUBJECTS = 50
 
 
 def by_subject(subjects: list[str], skipped: str, parameters: PreprocessEeg) -> dict[str, Split]:
@@ -46,3 +52,38 @@ def by_time(plan: Plan, parameters: PreprocessEeg) -> dict[Split, np.ndarray]:
     trained = 1 - parameters.heldout_share - parameters.validation_share
     borders = [0, *(round(share * end[-1]) for share in (trained, 1 - parameters.heldout_share)), end[-1]]
     return {side: (start >= borders[i]) & (end <= borders[i + 1]) for i, side in enumerate(SPLITS)}
+
+
+def sides_of_subjects(side_of: dict[str, Split]) -> list[str]:
+    """A line per side with its subjects."""
+    lines = []
+    for side in SPLITS:
+        subjects = sorted(subject for subject, its in side_of.items() if its == side)
+        if subjects:
+            lines.append(
+                f"preprocess_eeg: {NAMES[side]}: {counted(len(subjects), 'subject')}: {listed(subjects, SHOWN_SUBJECTS)}"
+            )
+    return lines
+
+
+def why_empty(side: Split, recordings: Iterable[tuple[Plan, np.ndarray]], parameters: PreprocessEeg) -> str:
+    """Why `by_time` leaves no window on a side, and what to do.
+
+    Each recording has its plan and the verdicts on its windows, (windows,).
+    """
+    given = list(recordings)
+    verdicts = np.concatenate([verdicts[by_time(plan, parameters)[side]] for plan, verdicts in given])
+    share = {"heldout": parameters.heldout_share, "validation": parameters.validation_share}
+    share["train"] = 1 - sum(share.values())
+    where = f"preprocess_eeg.split: time leaves no {NAMES[side]} vector"
+    if len(verdicts):
+        dropped = Counter(REASONS[code - 1] for code in verdicts)
+        why = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        which = f"all {counted(len(verdicts), 'window')} in that part of the recordings are dropped ({why})"
+        return f"{where}: {which}; use more or longer recordings, or another share"
+    longest = max((plan.count - 1) * plan.step + plan.window for plan, _ in given) / parameters.rate_hz
+    which = "the only recording" if len(given) == 1 else f"each of {len(given)} recordings"
+    return (
+        f"{where}: its part, {share[side]:.0%} of {which} (at most {share[side] * longest:.3g} s), contains no whole window of "
+        f"{parameters.window_s:g} s; use longer recordings, a shorter window_s or another share"
+    )

@@ -27,7 +27,7 @@ def subject_of(path: str, pattern: str | None = None) -> str:
     if pattern is not None:
         found = re.search(pattern, path)
         if not found or not found[1]:
-            raise UnusableError(f"no subject: preprocess_eeg.subject_pattern does not match {path}")
+            raise UnusableError(f"no subject: preprocess_eeg.subject_pattern does not match; its path is {path}")
         return found[1]
     place = PurePosixPath(path)
     return _by_convention(place) or (_stem(place) if is_by_file(path) else place.parts[0])

@@ -3,7 +3,7 @@ import pytest
 
 from mfr.runtime.errors import UserError
 from mfr.sources.eeg.electrodes import TCP19, electrode, known_electrodes
-from mfr.sources.eeg.montage import Montage, common, named
+from mfr.sources.eeg.montage import Montage, common, lost, named
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,24 @@ def test_known_electrodes_hold_tcp19_and_no_other_channel():
 def test_common_electrodes_are_those_of_all_recordings_in_the_order_of_tcp19():
     first = ["PHOTIC", "EEG O1-REF", "CPz", "EEG FP1-REF", "EEG T7-REF", "EEG EKG1-REF"]
     second = ["T3", "Cpz.", "Fp1.", "O1..", "C3", "EKG1", "PHOTIC"]
-    assert common([first, second]) == ["FP1", "T3", "O1", "CPZ"]
-    with pytest.raises(UserError, match="no electrode is in all of 3 recordings"):
-        common([first, second, ["C3"]])
+    assert common({"a": first, "b": second}) == ["FP1", "T3", "O1", "CPZ"]
+    with pytest.raises(UserError, match=r"in all of 3 recordings; c.edf costs most: it lacks 4 electrodes that at"):
+        common({"a": first, "b": second, "c.edf": ["C3"]})
+
+
+def test_common_electrodes_that_few_recordings_cost():
+    full = {f"{n}.edf": [f"EEG {name}-REF" for name in TCP19] for n in range(5)}
+    odd = {"odd.edf": ["C3", "ECG"], "other.edf": ["C3", "C4"]}
+    assert lost(full) == "" and common(full, 30) == list(TCP19)
+    assert lost(full | odd).startswith(
+        "odd.edf costs most: it lacks 18 electrodes that at least half of the recordings have (FP1"
+    )
+    with pytest.raises(UserError) as raised:
+        common(full | odd, 8)
+    assert "common leaves 1 electrode (C3) in 7 recordings, fewer than min_channels = 8; odd.edf costs most" in str(
+        raised.value
+    )
+    assert common(full | odd) == ["C3"] and common(full | {"odd.edf": [*TCP19[:8]]}, 8) == list(TCP19[:8])
 
 
 def test_average_reference_and_bipolar_pairs():

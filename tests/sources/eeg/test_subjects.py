@@ -46,5 +46,5 @@ def test_a_pattern_replaces_the_rule(path, subject):
     if subject:
         assert subject_of(path, pattern) == subject
         return
-    with pytest.raises(UnusableError, match=r"no subject: .*subject_pattern does not match site1/a.edf"):
+    with pytest.raises(UnusableError, match=r"no subject: .*subject_pattern does not match; its path is site1/a.edf"):
         subject_of(path, pattern)
