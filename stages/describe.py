@@ -11,6 +11,7 @@ from mfr.description.latents import describe
 from mfr.runtime import paths
 from mfr.runtime.files import writing
 from mfr.runtime.progress import Ticker
+from mfr.runtime.wording import counted
 from mfr.saes.ensemble import Ensemble
 from mfr.saes.files import check_size, read_saes
 from mfr.vectors.reader import Vectors
@@ -30,7 +31,7 @@ def run(name: str, runs: Sequence[tuple[str, int]], execution: Execution) -> int
     ):
         contexts = contexts_of(vectors, device)
         for done, (method, seed) in enumerate(runs):
-            report(f"describe: {done} of {len(runs)} runs")
+            report(f"describe: {done} of {counted(len(runs), 'run')}")
             seeds = {other: paths.saes(name, method, other) for own, other in runs if own == method and other != seed}
             file = part / paths.description(name, method, seed).relative_to(output)
             file.parent.mkdir(parents=True)
@@ -51,7 +52,7 @@ def _saes(name: str, method: str, seed: int, vectors: Vectors) -> Ensemble:
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
     methods = params.source(arguments.source).methods
     latents = run(arguments.source, [(method, seed) for method in methods for seed in params.seeds], params.execution)
-    return f"{latents} latents"
+    return counted(latents, "latent")
 
 
 def main(argv: list[str] | None = None) -> int:

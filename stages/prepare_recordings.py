@@ -8,6 +8,7 @@ from mfr.config.eeg import Eeg, PrepareRecordings, Simulated
 from mfr.config.experiment import Params
 from mfr.runtime import paths
 from mfr.runtime.files import check_outside, writing
+from mfr.runtime.wording import counted
 from mfr.sources.eeg.recordings import RecordingManifest, pin, pin_eegbci
 from mfr.sources.eeg.simulation import write_corpus
 from mfr.sources.manifest import MANIFEST, pinned
@@ -42,7 +43,7 @@ def _simulate(simulated: Simulated, folder: Path) -> RecordingManifest:
 
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
     manifest = run(params.section(Eeg).prepare_recordings, paths.RECORDINGS)
-    return f"{len(manifest.files)} recordings"
+    return counted(len(manifest.files), "recording")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from mfr.runtime.errors import UserError
 from mfr.runtime.files import writing
 from mfr.runtime.progress import Ticker
 from mfr.runtime.resume import Parts
+from mfr.runtime.wording import counted
 from mfr.sources.eeg.artefacts import REASONS
 from mfr.sources.eeg.montage import Montage
 from mfr.sources.eeg.preprocessing import Job, columns, convert, outcome_of, sha256_of
@@ -73,7 +74,7 @@ def run(
     parts.delete()
     used = sum(row.status == "used" for row in rows)
     found = ", ".join(f"{writer.rows} {side}" for side, writer in writers.items())
-    return f"{used} of {len(rows)} files used; vectors: {found}"
+    return f"{used} of {counted(len(rows), 'file')} used; vectors: {found}"
 
 
 def _convert(jobs: list[Job], parts: Parts, execution: Execution) -> None:

@@ -61,9 +61,12 @@ def measures(
     """Cross-entropy intact, ablated, and with each SAE spliced in (paper, section 2.2).
 
     The loss recovered is the share of the damage by zeros, or by the mean activation, that an SAE avoids. Raises `UserError` if
-    there are too few sequences, or if ablation does no damage.
+    there are too few sequences, if ablation does no damage, or if the settings are those of another source.
     """
-    assert isinstance(settings, EvaluateLanguageModel)
+    if not isinstance(settings, EvaluateLanguageModel):
+        raise UserError(
+            f"{heldout.path}: vectors of a language model, but the source to evaluate is another; make its vectors again"
+        )
     tokens, hook = torch.from_numpy(heldout.attached("tokens")), heldout.fact("hook")
     if len(tokens) < settings.sequences:
         raise UserError(
