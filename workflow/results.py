@@ -15,7 +15,8 @@ from mfr.runtime.errors import UserError
 from mfr.runtime.wording import counted
 
 SHOWN = ("mse", "fvu", "dead", "truth_recovered", "loss_recovered")
-ALL_K = "  means over k; the change is the mean of the changes at each k above, not the change of the mean mse"
+ALL_K = "  means over k"
+ITS_CHANGE = ": the change is the mean of the changes at each k above, not the change of the mean mse"
 
 
 def summary_lines(summary: pd.DataFrame, triggers: Mapping[str, bool] | None = None) -> list[str]:
@@ -40,8 +41,9 @@ def summary_lines(summary: pd.DataFrame, triggers: Mapping[str, bool] | None = N
         table.append([group, method, *(_value(cells, metric, most) for metric in shown), change])
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in table), strict=True)]
     lines = [_line(row, widths) for row in table]
-    first_of_all = next((i for i, row in enumerate(table) if row[0] == "all_k"), None)
-    return lines if first_of_all is None else [*lines[:first_of_all], ALL_K, *lines[first_of_all:]]
+    of_all = sum(row[0] == "all_k" for row in table)
+    heading = ALL_K + ITS_CHANGE * any(row[-1] for row in table[1:])
+    return [*lines[:-of_all], heading, *lines[-of_all:]] if of_all else lines
 
 
 def _line(cells: list[str], widths: list[int]) -> str:
@@ -73,7 +75,7 @@ def triggers(source: str) -> dict[str, bool]:
     """Whether each method with reinitialisation ever reinitialised an SAE, from the results of a source."""
     section = json.loads(paths.result(source, "origin.json").read_text())["section"]
     reinits = pd.read_csv(paths.result(source, "learning_curves.csv")).groupby("method")["reinits"].max()
-    return {name: bool(reinits[name] > 0) for name, method in section["methods"].items() if method["reinitialise"]}
+    return {name: bool(reinits[name] > 0) for name, method in section["methods"].items() if method.get("reinitialise")}
 
 
 def whose(source: str) -> str:

@@ -1,6 +1,7 @@
 """Damage to a language model if SAE reconstructions replace the activations at its hook."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -65,7 +66,7 @@ def measures(
     """
     if not isinstance(settings, EvaluateLanguageModel):
         raise UserError(
-            f"{heldout.path}: vectors of a language model, but the source to evaluate is another; make its vectors again"
+            f"{heldout.path}: activations of a language model in place of another source's vectors; make those again"
         )
     tokens, hook = torch.from_numpy(heldout.attached("tokens")), heldout.fact("hook")
     if len(tokens) < settings.sequences:
@@ -77,7 +78,8 @@ def measures(
     replaced = is_kept(tokens, json.loads(heldout.fact("left_out_tokens")))
     damage = damages(load(paths.MODEL, device), tokens, replaced, hook, mean, reconstructions)
     for name, ablation in (("zeros", damage.zero), ("the mean", damage.mean)):
-        if ablation.cross_entropy == damage.intact:
+        # Up to rounding; a share of so small a damage would mean nothing.
+        if math.isclose(ablation.cross_entropy, damage.intact, rel_tol=1e-6):
             raise UserError(f"dump_activations.hook: {name} at {hook} leaves the model's loss unchanged; choose another hook")
     of_saes = [
         {

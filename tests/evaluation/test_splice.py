@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
 import torch
 
-from mfr.evaluation.splice import Damage, Damages, damages
+from mfr.config.source import Evaluate
+from mfr.evaluation.splice import Damage, Damages, damages, measures
+from mfr.runtime.errors import UserError
 from mfr.sources.language_model.model import capture
+from mfr.vectors.reader import Vectors
 from tests.support.loud_model import HOOK, SHAPE, bridge, folder, pinned, plain, tokens
 
 __all__ = ["bridge", "folder", "pinned", "plain", "tokens"]  # the fixtures
@@ -76,3 +80,9 @@ def test_the_loss_recovered_is_the_share_of_an_ablations_damage():
     found = Damages(intact=4.0, zero=Damage(8.0, 1.0), mean=Damage(6.0, 1.0), spliced=[Damage(5.0, 0.5)])
     assert found.recovered(found.spliced[0], found.zero) == 0.75
     assert found.recovered(found.spliced[0], found.mean) == 0.5
+
+
+def test_activations_in_place_of_another_sources_vectors_are_refused(dense_file):
+    message = "activations of a language model in place of another source's vectors"
+    with Vectors(dense_file(np.eye(4, dtype=np.float32))) as heldout, pytest.raises(UserError, match=message):
+        measures(Evaluate(), heldout, torch.zeros(4), [], torch.device("cpu"))
