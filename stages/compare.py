@@ -10,6 +10,7 @@ from mfr.compute.devices import limit_threads
 from mfr.config.experiment import Params
 from mfr.runtime import paths
 from mfr.runtime.files import writing
+from mfr.runtime.wording import counted
 from stages.common import call, stage_parser
 
 
@@ -21,7 +22,7 @@ def run(runs: Runs) -> None:
     with writing(paths.metrics(runs.source), paths.results(runs.source)) as [metrics, folder]:
         folder.mkdir()
         write_results(runs, folder)
-        metrics.write_text(json.dumps(headline(runs), indent=2) + "\n")
+        metrics.write_text(json.dumps(headline(runs), indent=2, allow_nan=False) + "\n")
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
@@ -31,7 +32,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
     section = params.source(source)
     runs = Runs(source, section, [Run(source, method, seed) for method in section.methods for seed in params.seeds])
     run(runs)
-    return f"{len(runs.runs)} runs of {len(runs.methods)} methods"
+    return f"{counted(len(runs.runs), 'run')} of {counted(len(runs.methods), 'method')}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,6 +12,7 @@ from mfr.description.latents import describe
 from mfr.runtime import paths
 from mfr.runtime.files import writing
 from mfr.runtime.progress import Ticker
+from mfr.runtime.wording import counted
 from mfr.saes.ensemble import Ensemble
 from mfr.saes.files import check_size, read_saes
 from mfr.vectors.reader import Vectors
@@ -31,7 +32,7 @@ def run(name: str, section: SourceSection, runs: Sequence[tuple[str, int]], exec
     ):
         contexts = contexts_of(section, vectors, device)
         for done, (method, seed) in enumerate(runs):
-            report(f"describe: {done} of {len(runs)} runs")
+            report(f"describe: {done} of {counted(len(runs), 'run')}")
             seeds = {other: paths.saes(name, method, other) for own, other in runs if own == method and other != seed}
             file = part / paths.description(name, method, seed).relative_to(output)
             file.parent.mkdir(parents=True)
@@ -52,8 +53,7 @@ def _saes(name: str, method: str, seed: int, vectors: Vectors) -> Ensemble:
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
     section = params.source(arguments.source)
     runs = [(method, seed) for method in section.methods for seed in params.seeds]
-    latents = run(arguments.source, section, runs, params.execution)
-    return f"{latents} latents"
+    return counted(run(arguments.source, section, runs, params.execution), "latent")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from mfr.config.experiment import Execution, Params
 from mfr.export.saelens import negative_shares, write_sae
 from mfr.runtime import paths
 from mfr.runtime.files import writing
+from mfr.runtime.wording import counted
 from mfr.saes.files import check_size, read_saes
 from mfr.sources.source import source
 from mfr.vectors.reader import Vectors
@@ -67,7 +68,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
     find_method(params.source(name), method)
     weights, card = paths.saes(name, method, seed), paths.saes_card(name, method, seed)
     every = run(weights, card, paths.vectors(name, "heldout"), paths.export(name, method, seed), params.execution)
-    return f"{sum(one.status == 'exported' for one in every)} of {len(every)} SAEs exported"
+    return f"{sum(one.status == 'exported' for one in every)} of {counted(len(every), 'SAE')} exported"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,9 +8,9 @@ from mfr.config.eeg import Eeg, PrepareRecordings, Simulated
 from mfr.config.experiment import Params
 from mfr.runtime import paths
 from mfr.runtime.files import check_outside, writing
+from mfr.runtime.wording import counted
 from mfr.sources.eeg.recordings import RecordingManifest, pin, pin_eegbci
 from mfr.sources.eeg.simulation import write_corpus
-from mfr.sources.eeg.words import counted
 from mfr.sources.manifest import MANIFEST, pinned
 from stages.common import call, stage_parser
 

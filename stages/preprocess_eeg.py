@@ -18,6 +18,7 @@ from mfr.runtime.errors import UserError
 from mfr.runtime.files import writing
 from mfr.runtime.progress import Ticker
 from mfr.runtime.resume import Parts
+from mfr.runtime.wording import counted
 from mfr.sources.eeg.artefacts import REASONS
 from mfr.sources.eeg.montage import Montage
 from mfr.sources.eeg.preprocessing import Job, columns, convert, outcome_of, sha256_of
@@ -25,7 +26,6 @@ from mfr.sources.eeg.recordings import recording_manifest
 from mfr.sources.eeg.signals import window_samples
 from mfr.sources.eeg.split import SPLITS, Split, by_time, why_empty
 from mfr.sources.eeg.survey import Row, rows_of, sides, subject_names, summary, survey
-from mfr.sources.eeg.words import counted
 from mfr.sources.eeg.workers import in_processes
 from mfr.vectors.writer import VectorWriter
 from stages.common import call, job_key, stage_parser

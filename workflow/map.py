@@ -46,6 +46,7 @@ def alpha_by_rate(
         alpha=[fixed[name][0] for name in table["method"]], learning_rate=[fixed[name][1] for name in table["method"]]
     )
     table[CHANGES] = table[CHANGES].mul(table["change_unit"].map(TO_PERCENT), axis=0)
+    table["seeds"] = table.get("pairs", table["seeds"])
     return table[["metric", "alpha", "learning_rate", *CHANGES, "seeds"]]
 
 

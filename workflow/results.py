@@ -2,33 +2,80 @@
 
 import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from mfr.comparison.summary import unchanged
+from mfr.comparison.wording import MISSING, percent, with_spread
 from mfr.config.load import load
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
+from mfr.runtime.wording import counted
 
 SHOWN = ("mse", "fvu", "dead", "truth_recovered", "loss_recovered")
+ALL_K = "  means over k"
+ITS_CHANGE = ": the change is the mean of the changes at each k above, not the change of the mean mse"
 
 
-def summary_lines(summary: pd.DataFrame) -> list[str]:
-    """A table, one line for each method and k: mean ± standard deviation over seeds, and the change of the loss."""
+def summary_lines(summary: pd.DataFrame, triggers: Mapping[str, bool] | None = None) -> list[str]:
+    """A table, one line for each method and k: mean ± standard deviation over seeds, and the change of the loss.
+
+    Lines of means over k come last, under a heading. A method whose every value equals that of the method it is compared with
+    says so instead of a change. `triggers` says of methods that act only if triggered whether they ever were.
+    """
+    summary = summary.astype(dict.fromkeys(("mean", "sd", "change", "change_sd"), float))
     shown = [metric for metric in SHOWN if metric in set(summary["metric"])]
-    width = summary["method"].str.len().max() + 2
-    lines = [f"  {'group':<8}{'method':<{width}}" + "".join(f"{metric:>20}" for metric in shown) + f"{'mse change':>14}"]
     per_k = summary[summary["group"] != "ensemble"].sort_values("group", key=lambda group: group == "all_k", kind="stable")
+    identical, most = unchanged(summary), int(per_k["seeds"].max())
+    table = [["group", "method", *shown, "mse change"]]
     for (group, method), rows in per_k.groupby(["group", "method"], sort=False):
-        cells = rows.set_index("metric")
-        values = [_with_spread(cells["mean"][metric], cells["sd"][metric]) for metric in shown]
-        change = "" if method == rows["versus"].iloc[0] else f"{cells['change']['mse']:+.1f} %"
-        lines.append(f"  {group:<8}{method:<{width}}" + "".join(f"{value:>20}" for value in values) + f"{change:>14}")
-    return lines
+        cells, versus = rows.set_index("metric"), rows["versus"].iloc[0]
+        if method == versus:
+            change = ""
+        elif method in identical:
+            change = f"identical to {versus}" + (": never triggered" if (triggers or {}).get(method) is False else "")
+        else:
+            change = _change(cells, most)
+        table.append([group, method, *(_value(cells, metric, most) for metric in shown), change])
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in table), strict=True)]
+    lines = [_line(row, widths) for row in table]
+    of_all = sum(row[0] == "all_k" for row in table)
+    heading = ALL_K + ITS_CHANGE * any(row[-1] for row in table[1:])
+    return [*lines[:-of_all], heading, *lines[-of_all:]] if of_all else lines
 
 
-def _with_spread(mean: float, sd: float) -> str:
-    return f"{mean:.4g}" if pd.isna(sd) else f"{mean:.4g} ± {sd:.2g}"
+def _line(cells: list[str], widths: list[int]) -> str:
+    """Texts to the left, numbers to the right, and the change as long as it is."""
+    *aligned, last = cells
+    padded = [f"{cell:{'<' if i < 2 else '>'}{width}}" for i, (cell, width) in enumerate(zip(aligned, widths, strict=True))]
+    return "  ".join(["", *padded, last]).rstrip()
+
+
+def _value(cells: pd.DataFrame, metric: str, most: int) -> str:
+    if metric not in cells.index:
+        return MISSING
+    return with_spread(cells["mean"][metric], cells["sd"][metric]) + _of_fewer(cells["seeds"][metric], most)
+
+
+def _change(cells: pd.DataFrame, most: int) -> str:
+    if "mse" not in cells.index:
+        return MISSING
+    pairs = cells.get("pairs", cells["seeds"])["mse"]
+    return percent(cells["change"]["mse"], cells["change_sd"]["mse"]) + _of_fewer(pairs, most)
+
+
+def _of_fewer(seeds: int, most: int) -> str:
+    """The number of seeds behind a number, if it is not that of the others."""
+    return f" (n = {seeds})" if 0 < seeds < most else ""
+
+
+def triggers(source: str) -> dict[str, bool]:
+    """Whether each method with reinitialisation ever reinitialised an SAE, from the results of a source."""
+    section = json.loads(paths.result(source, "origin.json").read_text())["section"]
+    reinits = pd.read_csv(paths.result(source, "learning_curves.csv")).groupby("method")["reinits"].max()
+    return {name: bool(reinits[name] > 0) for name, method in section["methods"].items() if method.get("reinitialise")}
 
 
 def whose(source: str) -> str:
@@ -60,6 +107,10 @@ def _differing(first: object, second: object, where: str = "") -> set[str]:
     return set() if first == second else {where.removeprefix(".").removeprefix("section.")}
 
 
+def _spread(seeds: int) -> str:
+    return f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else f"of {counted(seeds, 'seed')}, so without a spread"
+
+
 def main() -> None:
     """Print the results of every source that has some."""
     found = sorted(folder.parent.name for folder in Path("results").glob("*/origin.json"))
@@ -67,10 +118,12 @@ def main() -> None:
         print(f"\n{source}: {whose(source)}")
         if stale := difference(source):
             print(f"  {stale}")
-        print("\n".join(summary_lines(pd.read_csv(paths.result(source, "summary.csv")))))
+        summary = pd.read_csv(paths.result(source, "summary.csv"))
+        print("\n".join(summary_lines(summary, triggers(source))))
+        print(f"  {_spread(int(summary['seeds'].max()))}")
         print(f"  all tables and figures: {paths.results(source)}/; about ten figures: {paths.metrics(source)}")
     if found:
-        print("\nmean ± standard deviation over seeds. `snakemake --report report.html` makes a page of all figures")
+        print("\n`snakemake --report report.html` makes a page of all figures")
     else:
         print("no results yet: `make run` makes them")
 

@@ -31,7 +31,7 @@ def write(runs: Runs, folder: Path) -> None:
     write_table(table3(runs.summary, distances), folder / "table3.csv", digits=4)
     write_table(claims(runs.values, distances, runs.section.methods), folder / "claims.csv")
     eeg_figures.decoder_distances(distances, runs.runs[0].read().W.shape[1]).savefig(folder / "decoder_distances.png")
-    denoising = _denoising(runs)
+    denoising = runs.once(_denoising)
     write_table(denoising, folder / "denoising.csv", digits=4)
     eeg_figures.denoising(denoising).savefig(folder / "denoising.png")
     with Vectors(paths.vectors(runs.source, "heldout")) as heldout:
@@ -46,7 +46,7 @@ def numbers(runs: Runs) -> Numbers:
     The gain is a mean over kinds of noise, noise levels and k.
     """
     status = pd.read_csv(paths.RECORDINGS_TABLE)["status"]
-    gains = _denoising(runs).groupby("denoiser")["snr_gain_db"].mean()
+    gains = runs.once(_denoising).groupby("denoiser")["snr_gain_db"].mean()
     by_method = {method: {"gain_db": float(gains[method])} for method in runs.methods}
     counts = {f"recordings_{name}": int((status == name).sum()) for name in ("used", "skipped")}
     return Numbers(by_method, counts)

@@ -27,16 +27,17 @@ class Interval(NamedTuple):
 
     @property
     def decides(self) -> bool:
-        """Whether the interval can give a verdict; that of two values equal up to rounding cannot."""
-        return self.n > 2 or not math.isclose(self.low, self.high, rel_tol=1e-9)
+        """Whether there is an interval that can give a verdict; that of two values equal up to rounding cannot."""
+        exists = not math.isnan(self.low)
+        return exists and (self.n > 2 or not math.isclose(self.low, self.high, rel_tol=1e-9))
 
 
 def student(values: Sequence[float]) -> Interval:
     """Mean of independent values with Student's t interval.
 
-    NaN values, such as an undefined correlation, are ignored. Fewer than two values have no interval.
+    Values that are NaN, such as an undefined correlation, or infinite are ignored. Fewer than two values have no interval.
     """
-    values = [value for value in values if not math.isnan(value)]
+    values = [value for value in values if math.isfinite(value)]
     n = len(values)
     mean = float(np.mean(values)) if n else np.nan
     if n < 2:

@@ -5,6 +5,7 @@ Its `numbers(runs)` returns the few numbers that the metrics file has beside eac
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -57,7 +58,7 @@ def write_results(runs: Runs, folder: Path) -> None:
     if found := own(runs.source):
         found.write(runs, folder)
     origin = asdict(provenance()) | {"seeds": sorted({run.seed for run in runs.runs}), "section": runs.section.model_dump()}
-    (folder / "origin.json").write_text(json.dumps(origin, indent=2) + "\n")
+    (folder / "origin.json").write_text(json.dumps(origin, indent=2, allow_nan=False) + "\n")
 
 
 def headline(runs: Runs) -> dict[str, object]:
@@ -73,10 +74,12 @@ def headline(runs: Runs) -> dict[str, object]:
 
 
 def _rounded(value: object) -> object:
-    """The same numbers to four significant digits."""
+    """The same numbers to four significant digits; None for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {name: _rounded(inner) for name, inner in value.items()}
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if math.isfinite(value) else None
+    return value
 
 
 def rivals(methods: Mapping[str, Method]) -> list[str]:

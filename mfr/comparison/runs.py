@@ -1,7 +1,7 @@
 """All runs of one source, read from the files that earlier stages wrote."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -41,6 +41,13 @@ class Runs:
     source: str
     section: SourceSection
     runs: list[Run]
+    _made: dict[Callable[["Runs"], pd.DataFrame], pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, make: Callable[["Runs"], pd.DataFrame]) -> pd.DataFrame:
+        """The table `make(self)`, made on first use, for tables that only one source has."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:

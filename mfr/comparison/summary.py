@@ -3,10 +3,12 @@
 A run's values are first averaged over its SAEs of equal k. Means and standard deviations are then over seeds. A method is
 compared with its `versus`, seed by seed: the change is the difference or, for the losses in `RATIOS`, the relative difference
 in percent. Its 95 % interval is Student's. If there are several k, the group `all_k` has the means over k of values and of
-changes (paper, tables 1 to 3).
+changes (paper, tables 1 to 3). There every k counts the same in the change, but large losses count most in the mean loss, so
+the mean of the changes can have another sign than the change of the means.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import pandas as pd
 
@@ -16,6 +18,10 @@ from mfr.evaluation.records import Evaluation
 RATIOS = ("mse", "l2_squared", "fvu", "cross_entropy", "kl")
 LOWER_IS_BETTER = (*RATIOS, "dead")
 CONTESTED = ("mse", "truth_recovered", "truth_mcc_hungarian", "cross_entropy", "kl", "dead")
+# A larger change means that the reference is zero up to rounding.
+LARGEST_PERCENT = 1e9
+
+Table = TypeVar("Table", pd.Series, pd.DataFrame)
 
 
 def long_table(evaluations: list[Evaluation]) -> pd.DataFrame:
@@ -57,8 +63,9 @@ def summarise(table: pd.DataFrame, versus: Mapping[str, str]) -> pd.DataFrame:
     """Mean, sd, number of seeds and change of each (method, group, metric) of a long table.
 
     `versus` names the methods that are compared with another one than the baseline.
-    Columns: method, versus, group, metric, mean, sd, seeds, change, change_sd, change_low, change_high and change_unit
-    (`percent` or `difference`). With one seed, standard deviations and intervals are NaN.
+    Columns: method, versus, group, metric, mean, sd, seeds, pairs, change, change_sd, change_low, change_high and change_unit
+    (`percent` or `difference`). seeds is the number of values behind mean and sd, pairs the number of seeds in which both
+    methods have a value. With one seed, standard deviations and intervals are NaN.
     """
     against = {method: reference(method, versus) for method in table["method"].unique()}
     paired = _paired(table, table["method"].map(against))
@@ -67,6 +74,7 @@ def summarise(table: pd.DataFrame, versus: Mapping[str, str]) -> pd.DataFrame:
         mean=("value", "mean"),
         sd=("value", "std"),
         seeds=("value", "count"),
+        pairs=("change", "count"),
         change=("change", "mean"),
         change_sd=("change", "std"),
         change_low=("change", lambda changes: student(changes).low),
@@ -80,41 +88,66 @@ def summarise(table: pd.DataFrame, versus: Mapping[str, str]) -> pd.DataFrame:
 def contests(table: pd.DataFrame, rivals: list[str]) -> pd.DataFrame:
     """Change of every method against each rival, with a verdict.
 
-    Covers the metrics in `CONTESTED`. Columns: method, versus, group, metric, change, low, high, n and verdict. The verdict is
-    `better` or `worse` if the whole 95 % interval is, else `undecided`.
+    Covers the metrics in `CONTESTED` that both have in some seed. Columns: method, versus, group, metric, change, low, high, n
+    (the number of such seeds) and verdict. The verdict is `better` or `worse` if the whole 95 % interval is, else `undecided`.
     """
     rows = []
     for rival in rivals:
         paired = _paired(table[table["metric"].isin(CONTESTED)], rival)
         paired = pd.concat([paired, _over_all_k(paired)])
         for (method, group, metric), changes in paired.groupby(["method", "group", "metric"], sort=False)["change"]:
-            if method != rival:
-                interval = student(changes.tolist())
+            interval = student(changes.tolist())
+            if method != rival and interval.n:
                 rows.append((method, rival, group, metric, *interval, contest(interval, metric in LOWER_IS_BETTER)))
     columns = ["method", "versus", "group", "metric", "change", "low", "high", "n", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _paired(table: pd.DataFrame, versus: str | pd.Series) -> pd.DataFrame:
-    """The long table plus versus, its value of the same seed (reference), and the change."""
+    """The long table plus versus, its value of the same seed (reference), and the change.
+
+    Reference and change are NaN if the other method has no value in that seed.
+    """
     reference = table.rename(columns={"value": "reference", "method": "versus"})
     paired = table.assign(versus=versus).merge(reference, on=["versus", "seed", "group", "metric"], how="left")
-    difference = paired["value"] - paired["reference"]
-    return paired.assign(change=difference.where(~paired["metric"].isin(RATIOS), 100 * difference / paired["reference"]))
+    difference, relative = paired["value"] - paired["reference"], percent_change(paired["value"], paired["reference"])
+    return paired.assign(change=difference.where(~paired["metric"].isin(RATIOS), relative))
+
+
+def percent_change(value: Table, reference: Table) -> Table:
+    """Relative difference in percent; NaN if the reference is not above zero, or zero up to rounding."""
+    change = 100 * (value - reference) / reference
+    return change.where((reference > 0) & (change.abs() < LARGEST_PERCENT))
 
 
 def _over_all_k(paired: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the group `all_k`, means over k of values and changes; none for a single k."""
+    """Rows of the group `all_k`, means over k of values and changes; none for a single k.
+
+    A mean is NaN if a run lacks one of the metric's k: a mean over fewer k would be compared with one over more.
+    """
     per_k = paired[paired["group"] != "ensemble"]
     if per_k["group"].nunique() < 2:
         return per_k.iloc[:0]
-    means = per_k.groupby(["method", "seed", "metric"], sort=False)[["value", "change"]].mean()
+    by_run = per_k.groupby(["method", "seed", "metric"], sort=False)[["value", "change"]]
+    ks = per_k.groupby("metric")["group"].nunique()
+    means = by_run.mean().where(by_run.count().eq(ks, axis=0, level="metric"))
     return means.reset_index().assign(group="all_k")
 
 
+def unchanged(summary: pd.DataFrame) -> list[str]:
+    """Methods whose every value in every seed equals that of their `versus`, from the result of `summarise`."""
+    same = (summary["change"] == 0) & (summary["change_sd"].fillna(0) == 0)
+    # The change of a loss of zero is undefined.
+    same |= summary["change"].isna() & (summary["mean"].fillna(0) == 0)
+    others = same[summary["method"] != summary["versus"]].groupby(summary["method"], sort=False).all()
+    return [str(method) for method in others.index[others]]
+
+
 def over_k(summary: pd.DataFrame, metric: str) -> dict[str, float]:
-    """Each method's mean of a metric over all k and seeds."""
+    """Each method's mean of a metric over all k and seeds; empty if no run has it."""
     rows = summary[summary["metric"] == metric].set_index("method")
+    if rows.empty:
+        return {}
     group = "all_k" if "all_k" in set(rows["group"]) else rows["group"].iloc[0]
     return {str(method): float(mean) for method, mean in rows.loc[rows["group"] == group, "mean"].items()}
 

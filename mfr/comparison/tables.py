@@ -14,7 +14,7 @@ SHOWN = {
     "change_sd": "change_sd",
     "change_low": "low",
     "change_high": "high",
-    "seeds": "n",
+    "pairs": "n",
 }
 
 
@@ -23,10 +23,13 @@ def by_k(summary: pd.DataFrame, metric: str) -> pd.DataFrame:
 
     The layout is that of the paper's tables 1 to 3. `summary` is the result of `mfr.comparison.summary.summarise`, `metric` a
     loss. Columns: k, method, versus; mean and sd over seeds; change_percent against versus, its standard deviation change_sd,
-    its 95 % interval (low, high) and the number of seeds n. The change of a method that is its own `versus` is NaN.
+    its 95 % interval (low, high) and the number of seeds n in which both have a loss. The change of a method that is its own
+    `versus` is NaN, and its n the number of its seeds. The change in the row of the mean is the mean of the changes above it,
+    not the change of the means.
     """
     here = summary[(summary["metric"] == metric) & summary["group"].str.fullmatch(r"k\d+|all_k")]
     table = here.assign(k=here["group"].replace("all_k", "mean").str.removeprefix("k")).rename(columns=SHOWN)
+    table.loc[table["method"] == table["versus"], "n"] = here["seeds"]
     table.loc[table["method"] == table["versus"], ["change_percent", "change_sd", "low", "high"]] = float("nan")
     order = table["k"].map(lambda k: float("inf") if k == "mean" else int(k))
     columns = ["k", "method", "versus", *SHOWN.values()]

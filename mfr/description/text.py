@@ -69,7 +69,9 @@ def _context(tokenizer: PreTrainedTokenizerBase, tokens: list[int], position: in
     through = len(_text(tokenizer, tokens[start : position + 1]))
     text = _text(tokenizer, tokens[start:stop])
     cut_before, cut_after = "…" * (start > 1), "…" * (stop < len(tokens))
-    return f"{cut_before}{text[:before]}«{text[before:through]}»{text[through:]}{cut_after}"
+    # Characters that the cuts split are left out.
+    left, right = text[:before].lstrip(INCOMPLETE), text[through:].rstrip(INCOMPLETE)
+    return f"{cut_before}{left}«{text[before:through]}»{right}{cut_after}"
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:

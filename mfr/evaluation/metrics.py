@@ -28,8 +28,8 @@ Similarities = dict[Literal["max", "hungarian"], np.ndarray]
 class Sums:
     """Sums over held-out rows x, with their number and their mean (d).
 
-    variance is Σ ‖x − mean‖². squared_error (n) is Σ ‖x̂ − x‖² of each SAE. count (n, h) is the number of rows in which each
-    latent is active, and strength (n, h) the sum of its values.
+    variance is Σ ‖x − mean‖². squared_error (n) is Σ ‖x̂ − x‖² of each SAE. count (n, h), int64, is the number of rows in which
+    each latent is active, and strength (n, h), float64, the sum of its values: float32 loses ones beyond 2²⁴.
     """
 
     rows: int
@@ -45,9 +45,8 @@ def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
     n, hidden = saes.b.shape
     device = saes.W.device
     errors = torch.zeros(n, dtype=torch.float64)
-    # float32 cannot count beyond 2²⁴.
     counts = torch.zeros(n, hidden, dtype=torch.int64, device=device)
-    strengths = torch.zeros(n, hidden, device=device)
+    strengths = torch.zeros(n, hidden, dtype=torch.float64, device=device)
     total, squares = torch.zeros(vectors.size, dtype=torch.float64), 0.0
     for rows in vectors.sequential(EVALUATION_BATCH):
         total += rows.double().sum(dim=0)
@@ -57,12 +56,13 @@ def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
             values, indices = saes.encode(i, x)
             errors[i] += (decode(values, indices, saes.W[i]) + saes.offset - x).square().sum().double().cpu()
             counts[i].index_add_(0, indices.flatten(), (values != 0).long().flatten())
-            strengths[i].index_add_(0, indices.flatten(), values.flatten())
+            strengths[i].index_add_(0, indices.flatten(), values.double().flatten())
     mean = total / vectors.rows
     variance = squares - vectors.rows * mean.square().sum().item()
     if vectors.rows < 2 or variance <= 1e-12 * squares:
-        raise UserError(f"{vectors.path}: its {vectors.rows} rows do not vary; metrics need at least two different vectors")
-    return Sums(vectors.rows, mean.float(), variance, errors, counts.float().cpu(), strengths.cpu())
+        found = "has only one row" if vectors.rows == 1 else f"its {vectors.rows} rows do not vary"
+        raise UserError(f"{vectors.path}: {found}; metrics need at least two different vectors")
+    return Sums(vectors.rows, mean.float(), variance, errors, counts.cpu(), strengths.cpu())
 
 
 def sae_metrics(sums: Sums, sae: int, k: int) -> SaeMetrics:
@@ -155,10 +155,10 @@ def latent_table(saes: Ensemble, sums: Sums, pairs: list[Compared], features: to
     The mean activation is over rows in which the latent is active.
     """
     table = similarity_table(saes.W, pairs, None if features is None else features.to(saes.W))
-    count = sums.count.flatten().numpy()
+    count = sums.count.flatten()
     table.insert(2, "k", [saes.k[sae] for sae in table["sae"]])
-    table.insert(3, "frequency", count / sums.rows)
-    table.insert(4, "mean_activation", sums.strength.flatten().numpy() / count.clip(min=1))
+    table.insert(3, "frequency", (count / sums.rows).numpy())
+    table.insert(4, "mean_activation", (sums.strength.flatten() / count.clip(min=1)).numpy())
     return table
 
 

@@ -1,14 +1,19 @@
 """What an evaluation records: names and definitions of the metrics."""
 
-from pydantic import BaseModel, field_validator
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator
+
+# NaN and infinity become null in JSON, which has neither; null is read as NaN.
+Number = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
 
 
 class TruthMetrics(BaseModel):
     """One SAE against the true features; see `mfr.evaluation.metrics.truth_metrics`."""
 
-    mmcs_max: float
-    mcc_hungarian: float
-    recovered: float
+    mmcs_max: Number
+    mcc_hungarian: Number
+    recovered: Number
 
 
 class SaeMetrics(BaseModel):
@@ -20,14 +25,14 @@ class SaeMetrics(BaseModel):
     """
 
     k: int
-    mse: float
-    l2_squared: float
-    fvu: float
-    l0: float
-    dead: float
-    unevenness: float
+    mse: Number
+    l2_squared: Number
+    fvu: Number
+    l0: Number
+    dead: Number
+    unevenness: Number
     truth: TruthMetrics | None = None
-    own: dict[str, float] = {}
+    own: dict[str, Number] = {}
 
 
 class PairMetrics(BaseModel):
@@ -39,25 +44,20 @@ class PairMetrics(BaseModel):
 
     first: int
     second: int
-    mmcs_max: float
-    mcc_hungarian: float
-    decoder_l2: float
-    decoder_l2_matched: float
+    mmcs_max: Number
+    mcc_hungarian: Number
+    decoder_l2: Number
+    decoder_l2_matched: Number
 
 
 class SimilarityCorrelation(BaseModel):
     """Pearson's r over latents between similarity across SAEs and to the true features.
 
-    Paper, figure 2. NaN, which is null in JSON, if one of the two is the same for all latents.
+    Paper, figure 2. NaN if one of the two is the same for all latents.
     """
 
-    r_max: float
-    r_hungarian: float
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _null_is_nan(cls, value: float | None) -> float:
-        return float("nan") if value is None else value
+    r_max: Number
+    r_hungarian: Number
 
 
 class Evaluation(BaseModel):
@@ -70,4 +70,4 @@ class Evaluation(BaseModel):
     saes: list[SaeMetrics]
     pairs: list[PairMetrics]
     correlation: SimilarityCorrelation | None = None
-    own: dict[str, float] = {}
+    own: dict[str, Number] = {}

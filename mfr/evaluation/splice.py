@@ -1,6 +1,7 @@
 """Damage to a language model if SAE reconstructions replace the activations at its hook."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -62,9 +63,13 @@ def measures(
     """Cross-entropy intact, ablated, and with each SAE spliced in (paper, section 2.2).
 
     The loss recovered is the share of the damage by zeros, or by the mean activation, that an SAE avoids. Raises `UserError` if
-    there are too few sequences, if the model's loss is NaN or infinite, or if ablation does no damage.
+    there are too few sequences, if the model's loss is NaN or infinite, if ablation does no damage, or if the section is of
+    another source.
     """
-    assert isinstance(section, LanguageModel)
+    if not isinstance(section, LanguageModel):
+        raise UserError(
+            f"{heldout.path}: activations of a language model in place of another source's vectors; make those again"
+        )
     settings = section.evaluate
     tokens, hook = torch.from_numpy(heldout.attached("tokens")), heldout.fact("hook")
     if len(tokens) < settings.sequences:
@@ -79,7 +84,8 @@ def measures(
     if not isfinite(damage.intact):
         raise UserError(f"evaluate: the model's loss on {heldout.path} is {damage.intact}; choose another model or text")
     for name, ablation in (("zeros", damage.zero), ("the mean", damage.mean)):
-        if ablation.cross_entropy == damage.intact:
+        # Up to rounding; a share of so small a damage would mean nothing.
+        if math.isclose(ablation.cross_entropy, damage.intact, rel_tol=1e-6):
             raise UserError(f"dump_activations.hook: {name} at {hook} leaves the model's loss unchanged; choose another hook")
     of_saes = [
         {

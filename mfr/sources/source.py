@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Protocol
 
 import numpy as np
 
+from mfr import sources
 from mfr.config.source import SourceSection
+from mfr.runtime.errors import UserError
 
 # Maps the number of the first row and the number of rows to active features and coefficients, each (rows, a).
 Draw = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
@@ -76,7 +79,9 @@ class Source:
 
 
 def source(name: str) -> Source:
-    """The source called `name`."""
-    found = import_module(f"mfr.sources.{name}.source").SOURCE
-    assert isinstance(found, Source)
+    """The source called `name`; raises `UserError` with the known names if there is none."""
+    known = [module.name for module in iter_modules(sources.__path__) if module.ispkg]
+    if name not in known:
+        raise UserError(f"no source of vectors is called {name!r}; the sources are {', '.join(known)}")
+    found: Source = import_module(f"mfr.sources.{name}.source").SOURCE
     return found

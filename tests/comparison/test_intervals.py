@@ -105,3 +105,9 @@ def test_a_verdict_needs_the_whole_interval(low: float, high: float, least: floa
 def test_a_contest_is_won_by_the_whole_interval(low: float, high: float, higher_wins: str, lower_wins: str) -> None:
     difference = Interval((low + high) / 2, low, high, 5)
     assert contest(difference) == higher_wins and contest(difference, lower_is_better=True) == lower_wins
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [float("nan"), 1.0]])
+def test_no_interval_gives_no_verdict(values: list[float]) -> None:
+    found = student(values)
+    assert not found.decides and verdict(found, least=0) == contest(found) == "undecided" and found.n == (len(values) > 0)

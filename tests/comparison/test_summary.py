@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mfr.comparison.summary import CONTESTED, contests, long_table, mean_curves, over_k, summarise
+from mfr.comparison.summary import CONTESTED, contests, long_table, mean_curves, over_k, summarise, unchanged
 from mfr.evaluation.records import Evaluation, PairMetrics, SaeMetrics, SimilarityCorrelation
 
 
@@ -129,3 +129,64 @@ def test_mean_curves_average_over_seeds_and_saes() -> None:
     assert list(table.columns) == ["step", "method", "mse", "across"]
     assert table.query("method == 'mfr'")["mse"].tolist() == [11.0, 21.0]
     assert table["across"].isna().tolist() == [True, False, True, False] and table["across"].max() == 0.5
+
+
+def values(*rows: tuple[str, int, str, float], metric: str = "mse") -> pd.DataFrame:
+    """A long table of one metric from (method, seed, group, value)."""
+    table = pd.DataFrame(rows, columns=["method", "seed", "group", "value"]).assign(metric=metric)
+    return table[["method", "seed", "group", "metric", "value"]]
+
+
+def test_the_change_over_all_k_is_the_mean_of_the_changes_whatever_the_means_do() -> None:
+    # The large loss falls by 1 %, the small one rises by 2 %: the mean loss falls, the mean change is +0.5 %.
+    table = values(("baseline", 0, "k4", 10.0), ("baseline", 0, "k8", 1.0), ("mfr", 0, "k4", 9.9), ("mfr", 0, "k8", 1.02))
+    summary = summarise(table, {})
+    mfr, baseline = (row(summary, name, "all_k", "mse") for name in ("mfr", "baseline"))
+    assert mfr["mean"] == pytest.approx(5.46) and baseline["mean"] == pytest.approx(5.5)
+    assert mfr["change"] == pytest.approx(0.5)
+
+
+def test_a_seed_that_only_one_method_has_is_a_value_but_no_pair() -> None:
+    table = values(("baseline", 0, "k4", 2.0), ("mfr", 0, "k4", 1.0), ("mfr", 1, "k4", 3.0))
+    mfr = row(summarise(table, {}), "mfr", "k4", "mse")
+    assert (mfr["mean"], mfr["seeds"], mfr["pairs"], mfr["change"]) == (2.0, 2, 1, -50)
+    assert np.isnan(mfr["change_low"]) and np.isnan(mfr["change_sd"])
+    (contest,) = contests(table, ["baseline"]).to_dict("records")
+    assert (contest["change"], contest["n"], contest["verdict"]) == (-50, 1, "undecided")
+
+
+def test_a_metric_of_one_method_only_has_no_change_and_no_contest() -> None:
+    table = pd.concat([values(("baseline", 0, "k4", 2.0), ("mfr", 0, "k4", 1.0)), values(("mfr", 0, "k4", 0.2), metric="kl")])
+    kl = row(summarise(table, {}), "mfr", "k4", "kl")
+    assert (kl["mean"], kl["seeds"], kl["pairs"]) == (0.2, 1, 0) and np.isnan(kl["change"])
+    assert contests(table, ["baseline"])["metric"].tolist() == ["mse"]
+
+
+def test_a_run_without_one_of_the_k_has_no_mean_over_k() -> None:
+    every = [("baseline", 0, "k4", 10.0), ("baseline", 0, "k8", 1.0), ("mfr", 0, "k4", 9.0), ("mfr", 0, "k8", 0.5)]
+    summary = summarise(values(*every, ("baseline", 1, "k4", 10.0), ("mfr", 1, "k4", 5.0), ("mfr", 1, "k8", 0.5)), {})
+    baseline, mfr = (row(summary, name, "all_k", "mse") for name in ("baseline", "mfr"))
+    assert (baseline["mean"], baseline["seeds"]) == (5.5, 1)
+    assert (mfr["mean"], mfr["seeds"], mfr["pairs"]) == (pytest.approx((4.75 + 2.75) / 2), 2, 1)
+    assert mfr["change"] == pytest.approx((-10 - 50) / 2)
+
+
+@pytest.mark.parametrize("reference", [0.0, 1e-12, -1e-9, float("nan")])
+def test_a_change_against_a_loss_of_zero_is_undefined(reference: float) -> None:
+    table = values(("baseline", 0, "k4", reference), ("mfr", 0, "k4", 1.0), ("baseline", 1, "k4", 2.0), ("mfr", 1, "k4", 1.0))
+    mfr = row(summarise(table, {}), "mfr", "k4", "mse")
+    assert (mfr["change"], mfr["seeds"], mfr["pairs"]) == (-50, 2, 1)
+
+
+def test_methods_whose_every_value_is_the_same_are_unchanged() -> None:
+    twin = [run.model_copy(update={"method": "twin"}) for run in RUNS[:2]]
+    assert unchanged(summarise(long_table([*RUNS, *twin]), {})) == ["twin"]
+    # Equal means of unequal seeds are a change.
+    crossed = [run.model_copy(update={"method": "crossed", "seed": 1 - run.seed}) for run in RUNS[:2]]
+    assert unchanged(summarise(long_table([*RUNS, *crossed]), {})) == []
+    lossless = values(("baseline", 0, "k4", 0.0), ("twin", 0, "k4", 0.0), ("other", 0, "k4", 1.0))
+    assert unchanged(summarise(lossless, {})) == ["twin"]
+
+
+def test_a_metric_that_no_run_has_is_nowhere() -> None:
+    assert over_k(summarise(long_table(RUNS), {}), "truth_recovered") == {}

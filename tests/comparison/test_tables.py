@@ -33,3 +33,13 @@ def test_a_row_says_what_a_method_changes_of_its_versus() -> None:
     # Student's t of one degree of freedom: 12.706 standard errors, which here are half the difference, 10.
     assert rows.loc[("6", "mfr"), ["low", "high"]].tolist() == pytest.approx([-15 - 63.53, -15 + 63.53], abs=0.01)
     assert rows.xs("baseline", level="method")[["change_percent", "low", "high"]].isna().all(axis=None)
+
+
+def test_n_counts_the_seeds_that_both_methods_have() -> None:
+    table = by_k(summarise(long({"baseline": {6: [10]}, "mfr": {6: [9, 16]}}), {}), "mse").set_index("method")
+    assert (table.loc["baseline", "n"], table.loc["mfr", "n"]) == (1, 1)
+    assert table.loc["mfr", ["mean", "change_percent"]].tolist() == pytest.approx([12.5, -10])
+    own = by_k(summarise(long({"baseline": {6: [10, 8]}, "mfr": {6: [9, 16]}}), {"mfr": "mfr"}), "mse").set_index("method")
+    assert own.loc["mfr", "n"] == 2 and own.loc["mfr", ["change_percent", "low", "high"]].isna().all()
+    alone = by_k(summarise(long({"baseline": {6: [10, 8]}, "mfr": {12: [9, 16]}}), {}), "mse").set_index(["k", "method"])
+    assert alone.loc[("12", "mfr"), "n"] == 0 and alone.loc[("12", "mfr"), "mean"] == 12.5

@@ -55,6 +55,14 @@ def test_a_token_that_is_a_part_of_a_character_marks_the_character(tokenizer: Pr
     assert len(parts) == 4 and {re.sub(" ?«[ ]?", "«", text) for text in found} == {"a fox«🦊» over"}
 
 
+def test_characters_that_the_cuts_split_are_left_out(tokenizer: PreTrainedTokenizerBase) -> None:
+    ids = tokenizer("🦊🦊🦊🦊🦊🦊🦊🦊", add_special_tokens=False)["input_ids"]
+    positions = np.arange(1, len(ids))
+    found = around(tokenizer, np.array([[tokenizer.bos_token_id, *ids]]), np.zeros(len(positions), int), positions)
+    assert len(ids) >= 32 and {re.sub("[«»…🦊]", "", text) for text in found} == {""}
+    assert all("«🦊»" in text for text in found)
+
+
 def test_tokenizers_that_drop_a_first_space_keep_it_inside_the_text() -> None:
     words = ["<s>", "▁brown", "▁fox", "es", "▁jump"]
     plain = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<s>"))

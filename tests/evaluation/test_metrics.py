@@ -1,3 +1,4 @@
+import json
 from itertools import permutations
 from pathlib import Path
 
@@ -6,8 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
-from mfr.evaluation.metrics import compared, correlation, sae_metrics, similarity_table, sum_over, truth_metrics
-from mfr.evaluation.records import Evaluation
+from mfr.evaluation.metrics import (
+    Sums,
+    compared,
+    correlation,
+    latent_table,
+    sae_metrics,
+    similarity_table,
+    sum_over,
+    truth_metrics,
+)
+from mfr.evaluation.records import Evaluation, SaeMetrics
 from mfr.saes.ensemble import Ensemble
 from mfr.vectors.reader import Vectors
 from tests.support.dense import dense_reconstruction
@@ -112,3 +122,27 @@ def test_latents_left_without_a_true_partner_have_none() -> None:
 
 def test_a_single_sae_has_no_similarity_across(tmp_path: Path) -> None:
     assert "across_max" not in similarity_table(torch.randn(1, 6, 4), [], None)
+
+
+def test_counts_and_sums_beyond_float32_are_exact(dense_file) -> None:
+    many = 2**24 + 1
+    count, strength = torch.tensor([[many, 1]]), torch.zeros(1, 2, dtype=torch.float64)
+    sums = Sums(many + 1, torch.zeros(2), 1.0, torch.ones(1), count, strength)
+    assert sae_metrics(sums, 0, 1).l0 == 1
+    # The first latent is once 2²⁴ and 300 times 1.
+    rows = np.array([[2.0**24, 0.0]] + 300 * [[1.0, 0.0]], dtype=np.float32)
+    saes = Ensemble(torch.eye(2)[None], torch.zeros(1, 2), [1], "topk_relu", torch.zeros(2))
+    with Vectors(dense_file(rows)) as vectors:
+        sums = sum_over(vectors, saes)
+    assert sums.count.dtype == torch.int64 and sums.count.tolist() == [[301, 0]]
+    assert sums.strength.tolist() == [[2**24 + 300, 0]]
+    table = latent_table(saes, sums, [], None)
+    assert table["frequency"].tolist() == [1, 0] and table["mean_activation"].tolist() == [(2**24 + 300) / 301, 0]
+
+
+def test_values_that_are_not_finite_are_null_and_read_as_nan() -> None:
+    sae = SaeMetrics(k=4, mse=float("nan"), l2_squared=1, fvu=1, l0=4, dead=0, unevenness=0, own={"kl": float("inf")})
+    written = Evaluation(source="eeg", method="baseline", seed=0, rows=3, saes=[sae], pairs=[]).model_dump_json()
+    assert json.loads(written)["saes"][0]["own"] == {"kl": None}
+    read = Evaluation.model_validate_json(written).saes[0]
+    assert np.isnan(read.mse) and np.isnan(read.own["kl"]) and read.truth is None

@@ -1,9 +1,11 @@
 import shutil
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
+from mfr.config.eeg import Eeg
 from mfr.config.language_model import LanguageModel
 from mfr.evaluation.splice import Damage, Damages, damages, measures
 from mfr.runtime import paths
@@ -131,3 +133,9 @@ def test_a_loss_that_is_no_number_is_refused(folder, plain, heldout, monkeypatch
     edit_weights(paths.MODEL, change)
     with pytest.raises(UserError, match=r"evaluate: the model's loss on \S+heldout\.h5 is nan; choose another model or text"):
         measures(section("trained_here"), heldout, torch.zeros(SHAPE.width), [torch.zeros_like], torch.device("cpu"))
+
+
+def test_activations_in_place_of_another_sources_vectors_are_refused(dense_file):
+    message = "activations of a language model in place of another source's vectors"
+    with Vectors(dense_file(np.eye(4, dtype=np.float32))) as heldout, pytest.raises(UserError, match=message):
+        measures(Eeg.model_validate(yaml.safe_load(SMOKE)["eeg"]), heldout, torch.zeros(4), [], torch.device("cpu"))

@@ -1,7 +1,9 @@
 """The notebooks of examples/, run cell by cell on results of the experiment smoke with two seeds."""
 
 import json
+import re
 from pathlib import Path
+from textwrap import dedent
 
 import matplotlib
 import nbformat
@@ -60,6 +62,21 @@ def test_a_notebook_runs(
         if cell.cell_type == "code":
             exec(compile(cell.source, path.name, "exec"), names)  # noqa: S102
     assert "above 0.7:" in capsys.readouterr().out
+    if source == "language_model":
+        monkeypatch.chdir(tmp_path)
+        for snippet in readme_snippets():
+            # The tests' experiment has two SAEs.
+            exec(compile(snippet.replace("sae == 2", "sae == 1"), "README.md", "exec"), names)  # noqa: S102
+        contexts = capsys.readouterr().out.split("\n---\n")
+        assert all("«" in context for context in contexts)
+
+
+def readme_snippets() -> list[str]:
+    """The README's blocks of Python."""
+    blocks = re.findall(r"(?:^    .*\n)+", (ROOT / "README.md").read_text(), re.MULTILINE)
+    found = [dedent(block) for block in blocks if block.startswith("    import ")]
+    assert len(found) == 2
+    return found
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -107,3 +107,9 @@ def test_parameters_that_make_no_map_are_refused(
     (tmp_path / "params.yaml").write_text("seeds: [0]\n")
     assert map_of_gains.main([]) == 1
     assert capsys.readouterr().err.startswith("error: params.yaml")
+
+
+def test_the_seeds_of_a_map_are_those_that_both_methods_have() -> None:
+    table = map_of_gains.alpha_by_rate(summary().assign(pairs=1), METHODS, VERSUS, usual_rate=0.01)
+    assert set(table["seeds"]) == {1}
+    assert ", 1 seed;" in figures.heat_maps(table, {METRIC: "share"}, LOWER_IS_BETTER).get_suptitle()

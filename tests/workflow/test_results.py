@@ -9,7 +9,7 @@ from mfr.config.load import load
 from mfr.runtime import paths
 from tests.conftest import ROOT
 from tests.support.project import clone, commit, edit
-from workflow.results import difference, summary_lines, whose
+from workflow.results import difference, summary_lines, triggers, whose
 
 
 def committed(source: str) -> dict:
@@ -69,3 +69,64 @@ def test_one_seed_has_no_spread() -> None:
     head, baseline, mfr = summary_lines(pd.DataFrame(rows, columns=columns))
     assert head.split() == ["group", "method", "mse", "mse", "change"]
     assert baseline.split() == ["k4", "baseline", "2"] and mfr.split() == ["k4", "mfr", "1", "-50.0", "%"]
+
+
+COLUMNS = ["method", "versus", "group", "metric", "mean", "sd", "seeds", "pairs", "change", "change_sd"]
+
+
+def table(*rows: tuple[object, ...]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_means_over_k_say_what_their_change_is() -> None:
+    falls_but_rises = (
+        [("all_k", 5.5, 0.0), ("k4", 10.0, 0.0), ("k8", 1.0, 0.0)],
+        [("all_k", 5.46, 0.5), ("k4", 9.9, -1), ("k8", 1.02, 2)],
+    )
+    rows = [
+        (method, "baseline", group, "mse", mean, 0.1, 2, 2, change, 0.2)
+        for method, of_method in zip(("baseline", "mfr"), falls_but_rises, strict=True)
+        for group, mean, change in of_method
+    ]
+    lines = summary_lines(table(*rows))
+    assert lines[-3].strip() == (
+        "means over k: the change is the mean of the changes at each k above, not the change of the mean mse"
+    )
+    assert lines[-1].split() == ["all_k", "mfr", "5.46", "±", "0.10", "+0.50", "±", "0.20", "%"]
+    alone = summary_lines(table(*(row for row in rows if row[0] == "baseline")))
+    assert alone[-2].strip() == "means over k"
+
+
+def test_a_method_equal_to_its_reference_says_so_and_whether_it_was_triggered() -> None:
+    rows = [
+        (method, "baseline", "k4", metric, 2.0, 0.5, 2, 2, 0.0, 0.0)
+        for method in ("baseline", "restart", "copy", "acted")
+        for metric in ("mse", "dead")
+    ]
+    summary = table(*rows, ("acted", "baseline", "ensemble", "mmcs_max", 0.5, 0.1, 2, 2, 0.01, 0.02))
+    _, baseline, restart, copy, acted = summary_lines(summary, {"restart": False, "acted": True})
+    assert baseline.endswith("2.00 ± 0.50") and acted.endswith("+0 ± 0 %")
+    assert restart.endswith("identical to baseline: never triggered") and copy.endswith("identical to baseline")
+
+
+def test_what_is_missing_is_a_dash_and_fewer_seeds_are_counted() -> None:
+    rows = [
+        ("baseline", "baseline", "k4", "mse", 2.0, 0.5, 2, 2, 0.0, 0.0),
+        ("baseline", "baseline", "k4", "dead", 0.5, None, 1, 1, 0.0, None),
+        ("mfr", "baseline", "k4", "mse", 3.0, 0.5, 2, 1, 50.0, None),
+        ("alone", "baseline", "k4", "mse", 3.0, 0.5, 2, 0, None, None),
+    ]
+    _, *lines = summary_lines(table(*rows))
+    assert [" ".join(line.split()) for line in lines] == [
+        "k4 baseline 2.00 ± 0.50 0.5 (n = 1)",
+        "k4 mfr 3.00 ± 0.50 — +50.0 % (n = 1)",
+        "k4 alone 3.00 ± 0.50 — —",
+    ]
+
+
+def test_the_committed_reinitialisation_never_triggered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    acted = triggers("synthetic")
+    lines = summary_lines(pd.read_csv(paths.result("synthetic", "summary.csv")), acted)
+    (line,) = [line for line in lines if line.split()[1] == "reinit"]
+    assert line.endswith("identical to baseline: never triggered") == (acted["reinit"] is False)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from mfr.comparison.claims.common import Row, claims_table, methods_of_paper
 from mfr.comparison.intervals import Interval, student, verdict
+from mfr.comparison.summary import percent_change
 from mfr.config.training import Method
 
 MEAN_CHANGE, BEST_CHANGE, WORST_CHANGE = -1.8, -6.67, 4.04
@@ -29,7 +30,7 @@ def claims(values: pd.DataFrame, distances: pd.DataFrame, methods: Mapping[str, 
 
 def _of_loss(values: pd.DataFrame, name: str) -> Iterator[Row]:
     losses = values[values["metric"] == "mse"].pivot(index=["seed", "group"], columns="method", values="value")
-    changes = (100 * (losses[name] / losses["baseline"] - 1)).groupby("seed")
+    changes = percent_change(losses[name], losses["baseline"]).groupby("seed")
     mean, best, worst = (student(found.tolist()) for found in (changes.mean(), changes.min(), changes.max()))
     yield f"{name}: lower loss than baseline, mean over k", f"{MEAN_CHANGE} %", mean, verdict(mean, most=0)
     claim = f"{name}: at its best k the loss falls by {-BEST_CHANGE} % or more"

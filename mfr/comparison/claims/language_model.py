@@ -6,7 +6,7 @@ import pandas as pd
 
 from mfr.comparison.claims.common import Row, claims_table
 from mfr.comparison.intervals import student, verdict
-from mfr.comparison.summary import reference
+from mfr.comparison.summary import percent_change, reference
 from mfr.config.training import Method
 
 LOSS = {"mean": "-5.66 %", "smallest": "-21.21 %", "largest": "+7.89 %"}
@@ -31,7 +31,7 @@ def claims(values: pd.DataFrame, methods: Mapping[str, Method], versus: Mapping[
 def _of_loss(values: pd.DataFrame, name: str, versus: str) -> Iterator[Row]:
     changes = _changes(values, (name, versus), "mse")
     for where, change, falls in (
-        ("mean over k", changes.mean(axis=1), True),
+        ("mean over k", changes.mean(axis=1, skipna=False), True),
         (f"smallest k = {changes.columns[0]}", changes.iloc[:, 0], True),
         (f"largest k = {changes.columns[-1]}", changes.iloc[:, -1], False),
     ):
@@ -43,7 +43,7 @@ def _of_loss(values: pd.DataFrame, name: str, versus: str) -> Iterator[Row]:
 
 def _of_cross_entropy(values: pd.DataFrame, name: str, versus: str) -> Iterator[Row]:
     changes = _changes(values, (name, versus), "cross_entropy")
-    of_all = ("mean over k", CROSS_ENTROPY_MEAN, changes.mean(axis=1))
+    of_all = ("mean over k", CROSS_ENTROPY_MEAN, changes.mean(axis=1, skipna=False))
     # Each k by itself: the best or worst of several k would differ from 0 merely because it was selected.
     for where, paper, change in (of_all, *((f"k = {k}", CROSS_ENTROPY_OF_A_K, changes[k]) for k in changes)):
         found = student(change.tolist())
@@ -57,4 +57,4 @@ def _changes(values: pd.DataFrame, methods: tuple[str, str], metric: str) -> pd.
     table = here.assign(k=here["group"].str.removeprefix("k").astype(int)).pivot(
         index=["method", "seed"], columns="k", values="value"
     )
-    return 100 * (table.loc[name] / table.loc[versus] - 1)
+    return percent_change(table.loc[name], table.loc[versus])

@@ -15,6 +15,7 @@ import pandas as pd
 
 from mfr.comparison.claims.common import LATENT, Row, claims_table, methods_of_paper
 from mfr.comparison.intervals import Interval, Verdict, over_pairs, share, student, verdict
+from mfr.comparison.summary import percent_change
 from mfr.config.training import Method
 from mfr.evaluation.metrics import correlation
 
@@ -166,7 +167,7 @@ def _by_seed(values: pd.DataFrame, method: str, metric: str) -> pd.Series:
 def _paired(values: pd.DataFrame, method: str, reference: str, metric: str, percent: bool = False) -> list[float]:
     """Change of a metric between two methods by seed: a difference, or in percent."""
     own, other = _by_seed(values, method, metric), _by_seed(values, reference, metric)
-    changes: list[float] = (100 * (own / other - 1) if percent else own - other).tolist()
+    changes: list[float] = (percent_change(own, other) if percent else own - other).tolist()
     return changes
 
 

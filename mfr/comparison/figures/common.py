@@ -47,14 +47,14 @@ def bars(summary: pd.DataFrame, metric: str, label: str) -> Figure:
     figure, (panel,) = panels(1, width=width_of_all, height=max(3.4, 0.8 + 0.22 * len(methods)))
     width = 0.8 / len(methods)
     for i, (method, colour) in enumerate(zip(methods, colours_of(len(methods)))):
-        values = here[here["method"] == method].set_index("group").loc[groups]
+        values = here[here["method"] == method].set_index("group").reindex(groups)
         positions = np.arange(len(groups)) + (i - (len(methods) - 1) / 2) * width
         panel.bar(positions, values["mean"], width, yerr=values["sd"].fillna(0), color=colour, label=method, capsize=2)
     panel.set_xticks(range(len(groups)), [f"k = {group[1:]}" for group in groups])
     panel.set_ylabel(label)
     if here["mean"].min() > 0 and here["mean"].max() > 5 * here["mean"].min():
         logarithmic(panel)
-    figure.legend(loc="outside right upper", title="mean ± sd over seeds")
+    figure.legend(loc="outside right upper", title="mean ± sd over seeds" if here["sd"].notna().any() else "one seed")
     return figure
 
 

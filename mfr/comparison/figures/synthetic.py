@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mfr.comparison.figures.common import COLOURS, line_of_seeds, logarithmic, logarithmic_steps, panels, styles
 from mfr.config.training import Reinitialise
+from mfr.runtime.wording import counted
 
 UNEVEN_STEPS = 100
 ACROSS, TRUTH = "across_hungarian", "truth_hungarian"
@@ -57,7 +58,8 @@ def _similarity_panels(latents: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, 
     for method, (panel, own) in zip(methods, drawn):
         r = pd.Series([seed[ACROSS].corr(seed[TRUTH]) for _, seed in own.groupby("seed")])
         spread = f" ± {r.std():.2f}" if r.count() > 1 else ""
-        title = f"r = {r.mean():.2f}{spread}" if own[ACROSS].std() > EQUAL else "all alike"
+        found = f"r = {r.mean():.2f}{spread}" if r.count() else "r is undefined"
+        title = found if own[ACROSS].std() > EQUAL else "all alike"
         panel.set(title=f"{method}\n{title}", xlabel="cosine across SAEs", xlim=limits, ylim=limits, xticks=(0, 0.5, 1))
     axes[0].set_ylabel("cosine with a true feature")
     return figure, drawn
@@ -114,8 +116,9 @@ def heat_maps(table: pd.DataFrame, metrics: Mapping[str, str], lower_is_better: 
     the columns metric, alpha, learning_rate, change, change_low, change_high and seeds.
     """
     figure, axes = panels(len(metrics), width=4.2, height=3.8)
-    seeds = " or ".join(f"{n}" for n in sorted(table["seeds"].unique()))
-    figure.suptitle(f"against its reference of the same rate, {seeds} seeds; * 95 % interval without 0", fontsize="medium")
+    *fewer, most = sorted(table["seeds"].unique())
+    seeds = " or ".join([*map(str, fewer), counted(most, "seed")])
+    figure.suptitle(f"against its reference of the same rate, {seeds}; * 95 % interval without 0", fontsize="medium")
     for (metric, label), panel in zip(metrics.items(), axes):
         here = table[table["metric"] == metric].pivot(
             index="alpha", columns="learning_rate", values=["change", "change_low", "change_high"]

@@ -8,7 +8,7 @@ from functools import cache
 import mne
 import numpy as np
 
-from mfr.sources.eeg.words import listed
+from mfr.runtime.wording import listed
 
 HEAD_M = 0.095
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from mfr.runtime.errors import UserError
+from mfr.runtime.wording import counted, listed
 from mfr.sources.eeg.electrodes import TCP19, electrodes_of, known_electrodes
-from mfr.sources.eeg.words import counted, listed
 
 # Electrode pairs of TUH EEG's montage 01_tcp_ar, in its order.
 TCP_BIPOLAR = (

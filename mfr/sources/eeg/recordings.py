@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from mfr.config.eeg import Eegbci
 from mfr.runtime.errors import UserError
+from mfr.runtime.wording import counted, listed
 from mfr.sources.eeg.bids import CHANNELS, data_sets, not_raw
-from mfr.sources.eeg.words import counted, listed
 from mfr.sources.manifest import LeftOut, PinnedFile, check_unchanged, pinned, read_manifest, walk
 
 ENDINGS = (".edf", ".bdf", ".gdf", ".fif", ".fif.gz", ".vhdr", ".set")

@@ -9,9 +9,9 @@ import numpy as np
 from mfr.compute.seeds import numpy_stream
 from mfr.config.eeg import PreprocessEeg
 from mfr.runtime.errors import UserError
+from mfr.runtime.wording import counted, listed
 from mfr.sources.eeg.artefacts import REASONS
 from mfr.sources.eeg.signals import Plan
-from mfr.sources.eeg.words import counted, listed
 
 Split = Literal["train", "validation", "heldout"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "heldout")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mfr.config.eeg import PreprocessEeg
 from mfr.runtime.errors import UnusableError, UserError
+from mfr.runtime.wording import counted
 from mfr.sources.eeg.bids import CHANNELS, Channels, table_of
 from mfr.sources.eeg.duplicates import identical
 from mfr.sources.eeg.electrodes import TCP19, describe_labels, electrodes_of, known_electrodes
@@ -17,7 +18,6 @@ from mfr.sources.eeg.preprocessing import Job
 from mfr.sources.eeg.recordings import RecordingManifest, ending
 from mfr.sources.eeg.split import Split, by_subject, sides_of_subjects
 from mfr.sources.eeg.subjects import is_by_file, subject_of
-from mfr.sources.eeg.words import counted
 
 SHOWN_REASONS = 5
 SAMPLES = (".eeg", ".dat", ".fdt")  # companions with samples

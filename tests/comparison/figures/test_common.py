@@ -62,3 +62,16 @@ def test_the_legend_of_many_methods_is_inside_the_figure(summary: pd.DataFrame) 
     box = legend.get_window_extent()
     assert len(legend.get_texts()) == 20 and figure.bbox.contains(box.x0, box.y0) and figure.bbox.contains(box.x1, box.y1)
     assert box.x0 > figure.axes[0].get_window_extent().x1
+
+
+def test_bars_of_one_seed_claim_no_spread(summary: pd.DataFrame) -> None:
+    titles = [
+        figures.bars(table, "mse", "mse").legends[0].get_title().get_text() for table in (summary, summary.assign(sd=np.nan))
+    ]
+    assert titles == ["mean ± sd over seeds", "one seed"]
+
+
+def test_a_method_without_one_of_the_k_leaves_a_gap(summary: pd.DataFrame) -> None:
+    lacking = summary[(summary["method"] != "mfr") | (summary["group"] != "k8")]
+    heights = [patch.get_height() for patch in figures.bars(lacking, "mse", "mse").axes[0].patches]
+    assert heights[:3] == [1, 2, 2] and np.isnan(heights[3])

@@ -61,3 +61,8 @@ def test_panels_go_on_in_another_row() -> None:
     many = pd.concat([curves(True)[lambda table: table["method"] == "mfr"].assign(method=f"m{i}") for i in range(7)])
     drawn = [panel for panel in figures.uneven_initialisations(many, {}).axes if panel.axison]
     assert len(drawn) == 7 and len({round(panel.get_position().y0, 2) for panel in drawn}) == 2
+
+
+def test_an_undefined_r_is_said_to_be_so() -> None:
+    latents = pd.DataFrame({"across_hungarian": [0.1, 0.9], "truth_hungarian": [0.5, 0.5], "method": "baseline", "seed": 0})
+    assert figures.similarities(latents).axes[0].get_title() == "baseline\nr is undefined"

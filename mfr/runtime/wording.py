@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 
-def counted(number: int, noun: str) -> str:
-    """Number and noun, in the plural unless there is one: `1 file`, `2 files`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+def counted(count: int, noun: str) -> str:
+    """A number with its noun in the singular or plural: `1 file`, `2 files`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def listed(items: Sequence[str], most: int) -> str:
