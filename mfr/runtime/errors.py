@@ -13,3 +13,9 @@ class UnusableError(Exception):
 
     The message is a general reason, then a colon and the details of this file.
     """
+
+
+def first_sentence(error: BaseException) -> str:
+    """First sentence of a library's message without its full stop, or the error's type if there is no message."""
+    lines = str(error).strip().splitlines()
+    return lines[0].partition(". ")[0].rstrip(" .:;,") if lines else type(error).__name__

@@ -1,15 +1,24 @@
-"""Manifests of files that stages read but do not own, so that changes are detected."""
+"""Files that stages read but do not own: how they are found, and manifests by which changes are detected."""
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections import deque
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from stat import S_ISDIR, S_ISREG
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from mfr.runtime.errors import UserError
 
 MANIFEST = "manifest.json"
+ANNEX = "content that is not here (git-annex): `git annex get` or `datalad get` it"
+LFS = "content that is not here (git-lfs): `git lfs pull` it"
+# First bytes of small files that stand for such content.
+POINTERS = {b"/annex/objects/": ANNEX, b"version https://git-lfs.github.com/spec/": LFS}
+POINTER_BYTES = 1024
+SHOWN = 5
 Manifest = TypeVar("Manifest", bound=BaseModel)
 
 
@@ -30,6 +39,107 @@ class HashedFile(BaseModel):
     path: str
     bytes: int
     sha256: str
+
+
+class LeftOut(BaseModel):
+    """A file or folder that is not used: its path below a root, made printable, and the reason."""
+
+    path: str
+    reason: str
+
+
+class Found(NamedTuple):
+    """Usable files below a root, sorted, and everything that is left out."""
+
+    files: list[Path]
+    left_out: list[LeftOut]
+
+
+def walk(root: Path) -> Found:
+    """Find the files below `root`; links to files and folders are followed.
+
+    Left out are what is `unusable`, names that are not UTF-8, and all but one of several paths to the same file or folder; a
+    path without a link is preferred. Hidden files and folders, whose names start with a dot, are not reported.
+    """
+    files, left_out, seen = list[Path](), list[LeftOut](), dict[Path, str]()
+    # Links come last; their real paths are not known before.
+    waiting, links = list[tuple[Path, Path]](), deque([root])
+    while waiting or links:
+        path, real = waiting.pop() if waiting else (links.popleft(), None)
+        name = path.relative_to(root).as_posix()
+        if reason := _misnamed(name) or unusable(path):
+            left_out.append(LeftOut(path=printable(name), reason=reason))
+            continue
+        real = real or path.resolve()
+        if real in seen:
+            left_out.append(LeftOut(path=printable(name), reason=f"the same as {printable(seen[real])}"))
+            continue
+        seen[real] = name
+        if not path.is_dir():
+            files.append(path)
+            continue
+        for entry in _visible(path):
+            if entry.is_symlink():
+                links.append(path / entry.name)
+            else:
+                waiting.append((path / entry.name, real / entry.name))
+    return Found(sorted(files), sorted(left_out, key=lambda each: each.path))
+
+
+def unusable(path: Path) -> str:
+    """Why a path is not a file or folder that can be used; empty if it is.
+
+    Reasons are a link to nothing, a file that stands for content that is not here, a pipe or device, or an error of the system.
+    """
+    try:
+        state = path.stat()
+        if S_ISDIR(state.st_mode):
+            os.scandir(path).close()
+            return ""
+        if not S_ISREG(state.st_mode):
+            return "neither a file nor a folder"
+        with path.open("rb") as file:
+            start = file.read(POINTER_BYTES)
+    except OSError as error:
+        return _failed(path, error)
+    if state.st_size > POINTER_BYTES:
+        return ""
+    return next((f"a pointer to {content}" for first, content in POINTERS.items() if start.startswith(first)), "")
+
+
+def summary(left_out: Sequence[LeftOut]) -> str:
+    """The first entries with their reasons, and the number of the others."""
+    shown = [f"{each.path}: {each.reason}" for each in left_out[:SHOWN]]
+    more = [f"and {len(left_out) - SHOWN} more"] if len(left_out) > SHOWN else []
+    return "; ".join(shown + more)
+
+
+def printable(name: str) -> str:
+    """A file name in which control characters and bytes that are not UTF-8 are escaped."""
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
+def _misnamed(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8: rename it"
+    return ""
+
+
+def _failed(path: Path, error: OSError) -> str:
+    try:
+        target = path.readlink()
+    except OSError:
+        return f"cannot be read ({error.strerror})"
+    if isinstance(error, FileNotFoundError) and "annex/objects/" in os.path.realpath(path):
+        return f"a link to {ANNEX}"
+    return f"a link to {printable(str(target))}, which cannot be read ({error.strerror})"
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 
 def visible(folder: Path) -> list[Path]:
