@@ -116,7 +116,7 @@ def summary(left_out: Sequence[LeftOut]) -> str:
 
 def printable(name: str) -> str:
     """A file name in which control characters and bytes that are not UTF-8 are escaped."""
-    return name if name.isprintable() else repr(name)[1:-1]
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
 
 
 def _misnamed(name: str) -> str:

@@ -74,9 +74,10 @@ def _no_rows(path: Path, suffix: str, start: str) -> str:
 
 
 def _is_whole_parquet(path: Path) -> bool:
+    size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(len(PARQUET_MAGIC))
-        file.seek(max(0, path.stat().st_size - len(PARQUET_MAGIC)))
+        file.seek(max(len(start), size - len(PARQUET_MAGIC)))
         return start == file.read() == PARQUET_MAGIC
 
 

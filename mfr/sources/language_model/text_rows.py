@@ -97,7 +97,8 @@ def csv_rows(path: Path, column: str) -> Iterator[str]:
             else:
                 yield row[position]
     except csv.Error as error:
-        raise UserError(f"{path}, line {rows.line_num}: a broken row ({first_sentence(error)}); correct it") from None
+        reason = printable(first_sentence(error))
+        raise UserError(f"{path}, line {rows.line_num}: a broken row ({reason}); correct it") from None
 
 
 def parquet_rows(path: Path, column: str) -> Iterator[str]:
@@ -183,7 +184,8 @@ def _may_continue(error: Exception, text: str) -> bool:
 
 
 def _not_json(error: Exception, place: str) -> UserError:
-    reason = error.msg if isinstance(error, json.JSONDecodeError) else first_sentence(error)
+    # Its position, which follows, counts from the start of the row.
+    reason = error.msg.removesuffix(" at") if isinstance(error, json.JSONDecodeError) else first_sentence(error)
     return UserError(f"{place}: not JSON ({reason}); correct the line")
 
 
