@@ -1,5 +1,7 @@
 """Errors whose messages are written for the user."""
 
+import re
+
 
 class UserError(Exception):
     """A mistake that the user can fix.
@@ -16,6 +18,9 @@ class UnusableError(Exception):
 
 
 def first_sentence(error: BaseException) -> str:
-    """First sentence of a library's message without its full stop, or the error's type if there is no message."""
-    lines = str(error).strip().splitlines()
-    return lines[0].partition(". ")[0].rstrip(" .:;,") if lines else type(error).__name__
+    """The first sentence of a library's error in one line, without its full stop; its type if the text says nothing."""
+    text = " ".join(str(error).split())
+    sentence = re.split(r"(?<=[.!?]) ", text, maxsplit=1)[0].rstrip(".")
+    if isinstance(error, KeyError):
+        return f"{type(error).__name__}: {sentence}"
+    return sentence or type(error).__name__

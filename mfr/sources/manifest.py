@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple, TypeVar
 
@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from mfr.runtime.errors import UserError
 
 MANIFEST = "manifest.json"
-ANNEX = "content that is not here (git-annex): `git annex get` or `datalad get` it"
-LFS = "content that is not here (git-lfs): `git lfs pull` it"
+ANNEX = "its content is not here (git-annex), `git annex get` or `datalad get` it"
+LFS = "its content is not here (git-lfs), `git lfs pull` it"
 # First bytes of small files that stand for such content.
 POINTERS = {b"/annex/objects/": ANNEX, b"version https://git-lfs.github.com/spec/": LFS}
 POINTER_BYTES = 1024
@@ -59,7 +59,8 @@ def walk(root: Path) -> Found:
     """Find the files below `root`; links to files and folders are followed.
 
     Left out are what is `unusable`, names that are not UTF-8, and all but one of several paths to the same file or folder; a
-    path without a link is preferred. Hidden files and folders, whose names start with a dot, are not reported.
+    path without a link is preferred. Reasons are general words, then perhaps a colon and details. Hidden files and folders,
+    whose names start with a dot, and links to a folder that contains them are not reported.
     """
     files, left_out, seen = list[Path](), list[LeftOut](), dict[Path, str]()
     # Links come last; their real paths are not known before.
@@ -72,7 +73,9 @@ def walk(root: Path) -> Found:
             continue
         real = real or path.resolve()
         if real in seen:
-            left_out.append(LeftOut(path=printable(name), reason=f"the same as {printable(seen[real])}"))
+            # A link to a folder that contains it leads to nothing else.
+            if not PurePosixPath(name).is_relative_to(seen[real]):
+                left_out.append(LeftOut(path=printable(name), reason=f"repeated: the same as {printable(seen[real])}"))
             continue
         seen[real] = name
         if not path.is_dir():
@@ -104,7 +107,7 @@ def unusable(path: Path) -> str:
         return _failed(path, error)
     if state.st_size > POINTER_BYTES:
         return ""
-    return next((f"a pointer to {content}" for first, content in POINTERS.items() if start.startswith(first)), "")
+    return next((f"pointer: {content}" for first, content in POINTERS.items() if start.startswith(first)), "")
 
 
 def summary(left_out: Sequence[LeftOut]) -> str:
@@ -123,7 +126,7 @@ def _misnamed(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        return "its name is not UTF-8: rename it"
+        return "name is not UTF-8: rename it"
     return ""
 
 
@@ -133,8 +136,8 @@ def _failed(path: Path, error: OSError) -> str:
     except OSError:
         return f"cannot be read ({error.strerror})"
     if isinstance(error, FileNotFoundError) and "annex/objects/" in os.path.realpath(path):
-        return f"a link to {ANNEX}"
-    return f"a link to {printable(str(target))}, which cannot be read ({error.strerror})"
+        return f"dangling link: {ANNEX}"
+    return f"dangling link: {printable(str(target))} ({error.strerror})"
 
 
 def _visible(folder: Path) -> list[os.DirEntry[str]]:

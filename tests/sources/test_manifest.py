@@ -53,8 +53,7 @@ def test_circles_of_links_end(tmp_path: Path) -> None:
     files, left_out = found(tmp_path)
     assert files == ["a/b/file.txt"]
     assert left_out == {
-        "a/b/up": "the same as .",
-        "a/itself": "a link to itself, which cannot be read (Too many levels of symbolic links)",
+        "a/itself": "dangling link: itself (Too many levels of symbolic links)",
     }
 
 
@@ -64,14 +63,14 @@ def test_of_two_paths_to_one_file_the_one_without_a_link_is_used(tmp_path: Path)
     (tmp_path / "b").symlink_to("z")
     files, left_out = found(tmp_path)
     assert files == ["z/target.txt"]
-    assert left_out == {"a.txt": "the same as z/target.txt", "b": "the same as z"}
+    assert left_out == {"a.txt": "repeated: the same as z/target.txt", "b": "repeated: the same as z"}
 
 
 def test_of_two_links_to_one_file_elsewhere_one_is_used(tmp_path: Path) -> None:
     write(tmp_path, "store/deep/file.txt", "root/c.txt")
     (tmp_path / "root" / "a").symlink_to("../store/deep")
     (tmp_path / "root" / "b").symlink_to("../store")
-    assert found(tmp_path / "root") == (["a/file.txt", "c.txt"], {"b/deep": "the same as a"})
+    assert found(tmp_path / "root") == (["a/file.txt", "c.txt"], {"b/deep": "repeated: the same as a"})
 
 
 def test_content_that_is_not_here_has_a_remedy(tmp_path: Path) -> None:
@@ -84,13 +83,13 @@ def test_content_that_is_not_here_has_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text(LFS + "is how a pointer to a file begins. " * 40)
     files, left_out = found(tmp_path)
     assert files == ["long.txt"]
-    annex = "content that is not here (git-annex): `git annex get` or `datalad get` it"
+    annex = "its content is not here (git-annex), `git annex get` or `datalad get` it"
     assert left_out == {
-        "annexed.edf": f"a link to {annex}",
-        "chain.edf": f"a link to {annex}",
-        "unlocked.edf": f"a pointer to {annex}",
-        "pointer.edf": "a pointer to content that is not here (git-lfs): `git lfs pull` it",
-        "dangling.edf": "a link to nowhere/x.edf, which cannot be read (No such file or directory)",
+        "annexed.edf": f"dangling link: {annex}",
+        "chain.edf": f"dangling link: {annex}",
+        "unlocked.edf": f"pointer: {annex}",
+        "pointer.edf": "pointer: its content is not here (git-lfs), `git lfs pull` it",
+        "dangling.edf": "dangling link: nowhere/x.edf (No such file or directory)",
     }
 
 
@@ -102,7 +101,7 @@ def test_what_is_closed_to_the_user_is_listed() -> None:
         with closed(root / "closed"):
             assert found(root) == (
                 ["b.txt", "no way in/c.txt", "open.txt"],
-                {"closed": denied, "link": f"a link to closed/a.txt, which {denied}"},
+                {"closed": denied, "link": "dangling link: closed/a.txt (Permission denied)"},
             )
             assert found(root / "closed") == ([], {".": denied})
         with closed(root / "no way in", 0o444):
@@ -122,9 +121,9 @@ def test_names_that_are_not_utf8_are_listed_in_printable_characters(tmp_path: Pa
     files, left_out = walk(tmp_path)
     assert [path.name for path in files] == ["good.txt", "two\nlines.txt"]
     assert {each.path: each.reason for each in left_out} == {
-        r"d\udce9p\udcf4t.txt": "its name is not UTF-8: rename it",
-        r"d\udce9p\udcf4t": "its name is not UTF-8: rename it",
-        r"li\tnk.txt": "the same as good.txt",
+        r"d\udce9p\udcf4t.txt": "name is not UTF-8: rename it",
+        r"d\udce9p\udcf4t": "name is not UTF-8: rename it",
+        r"li\tnk.txt": "repeated: the same as good.txt",
     }
     assert json.loads(json.dumps([each.model_dump() for each in left_out])) == [each.model_dump() for each in left_out]
     assert all(each.path.isprintable() and each.path.isascii() for each in left_out)

@@ -142,7 +142,7 @@ def test_what_is_left_out_of_the_text_is_said_and_recorded_and_changes_no_vector
     dump_activations.run(model, text.model_copy(update={"text": str(folder)}), DUMP, EXECUTION, train, heldout)
     assert capsys.readouterr().err == (
         "text.text: 2 of 82 files left out: cut.parquet: not a whole parquet file: download or write it again; "
-        "dangling.txt: a link to nowhere.txt, which cannot be read (No such file or directory)\n"
+        "dangling.txt: dangling link: nowhere.txt (No such file or directory)\n"
     )
     with h5py.File(train) as file:
         manifest = TextManifest.model_validate_json(file.attrs["text"])

@@ -97,7 +97,7 @@ def csv_rows(path: Path, column: str) -> Iterator[str]:
             else:
                 yield row[position]
     except csv.Error as error:
-        reason = printable(first_sentence(error))
+        reason = printable(str(error))
         raise UserError(f"{path}, line {rows.line_num}: a broken row ({reason}); correct it") from None
 
 

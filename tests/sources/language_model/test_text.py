@@ -220,13 +220,13 @@ def test_what_is_left_out_is_recorded_and_said_and_changes_nothing(tmp_path, cap
     assert [list(documents(text, split)) for split in ("train", "heldout")] == before[0]
     assert pin(text).files == before[1].files and before[1].left_out == []
     assert left_out(text) == {
-        "annexed.txt": "a link to content that is not here (git-annex): `git annex get` or `datalad get` it",
-        r"d\udce9p\udcf4t.txt": "its name is not UTF-8: rename it",
-        "copy.txt": "the same as 0.txt",
+        "annexed.txt": "dangling link: its content is not here (git-annex), `git annex get` or `datalad get` it",
+        r"d\udce9p\udcf4t.txt": "name is not UTF-8: rename it",
+        "copy.txt": "repeated: the same as 0.txt",
         "data.zip": "an archive: unpack it",
         "empty.txt": "empty",
         "image.png": "an image, a sound or a video",
-        "lfs.txt": "a pointer to content that is not here (git-lfs): `git lfs pull` it",
+        "lfs.txt": "pointer: its content is not here (git-lfs), `git lfs pull` it",
         "mislabelled.txt": "binary data, no text",
         "rows.jsonl": "a web page in place of rows: download the file again",
         "rows.parquet": "not a whole parquet file: download or write it again",
@@ -235,7 +235,9 @@ def test_what_is_left_out_is_recorded_and_said_and_changes_nothing(tmp_path, cap
     assert TextManifest.model_validate_json(pin(text).model_dump_json()) == pin(text)
     report(text)
     line = capsys.readouterr().err
-    assert line.startswith("text.text: 10 of 70 files left out: annexed.txt: a link to content that is not here (git-annex): ")
+    assert line.startswith(
+        "text.text: 10 of 70 files left out: annexed.txt: dangling link: its content is not here (git-annex), "
+    )
     assert line.endswith("; empty.txt: empty; and 5 more\n") and line.count("\n") == 1
 
 
@@ -246,7 +248,9 @@ def test_a_text_of_which_nothing_is_left_is_an_error(tmp_path):
     spoil(tmp_path)
     (tmp_path / "copy.txt").unlink()
     for act in (pin, report, lambda text: list(documents(text, "train"))):
-        with pytest.raises(UserError, match=r"contains no file that can be read as text: annexed.txt: a link .*; and 4 more$"):
+        with pytest.raises(
+            UserError, match=r"contains no file that can be read as text: annexed.txt: dangling link: .*; and 4 more$"
+        ):
             act(text)
 
 
