@@ -24,7 +24,7 @@ from mfr.runtime.progress import Ticker
 from mfr.runtime.resume import Parts
 from mfr.sources.language_model.activations import Blocks, Capture, Float16OverflowError
 from mfr.sources.language_model.model import ModelManifest, PreparedModel, activation_size, load, load_tokenizer, prepared
-from mfr.sources.language_model.text import Split, TextManifest, documents, pin
+from mfr.sources.language_model.text import Split, TextManifest, documents, pin, report
 from mfr.sources.language_model.tokens import is_kept, left_out_tokens, tokenise
 from mfr.vectors.writer import VectorWriter
 from stages.common import call, job_key, stage_parser
@@ -43,6 +43,7 @@ def run(model: PreparedModel, text: Text, dump: DumpActivations, execution: Exec
     tokenizer, bridge = load_tokenizer(model), load(model, resolve_device(execution.device))
     activation_size(bridge, dump.hook)
     left_out = left_out_tokens(tokenizer, dump.left_out)
+    report(text)
     write(Job(model.manifest, tokenizer, bridge, text, pin(text), dump, left_out), execution, train, heldout)
 
 

@@ -12,7 +12,7 @@ from mfr.runtime.files import check_outside, writing
 from mfr.runtime.progress import Ticker
 from mfr.sources.language_model.gpt2 import train_small_gpt2
 from mfr.sources.language_model.model import TRAINED_HERE, ModelManifest, check_usable, pin, weights_sha256
-from mfr.sources.language_model.text import documents
+from mfr.sources.language_model.text import documents, report
 from mfr.sources.manifest import MANIFEST
 from stages.common import call, stage_parser
 
@@ -26,6 +26,7 @@ def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -
     with writing(output) as [folder]:
         folder.mkdir()
         if prepare.trained_here and prepare.model == "trained_here":
+            report(text)
             device = resolve_device(execution.device)
             with Ticker(execution.progress_s) as ticker:
                 train_small_gpt2(documents(text, "train"), prepare.trained_here, folder, device, ticker)

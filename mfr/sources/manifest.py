@@ -1,17 +1,24 @@
-"""Manifests of files that stages read but do not own, so that changes are detected."""
+"""Files that stages read but do not own: how they are found, and manifests by which changes are detected."""
 
 import hashlib
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from stat import S_ISDIR, S_ISREG
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from mfr.runtime.errors import UserError
 
 MANIFEST = "manifest.json"
+ANNEX = "a git-annex pointer, not the file: fetch it (`git annex get` or `datalad get`)"
+LFS = "a Git LFS pointer, not the file: fetch it (`git lfs pull`)"
+# First bytes of small files that stand for such content.
+POINTERS = {b"/annex/objects/": ANNEX, b"version https://git-lfs.github.com/spec/": LFS}
+POINTER_BYTES = 1024
+SHOWN = 5
 Manifest = TypeVar("Manifest", bound=BaseModel)
 
 
@@ -34,61 +41,108 @@ class HashedFile(BaseModel):
     sha256: str
 
 
-def visible(folder: Path) -> list[Path]:
-    """Files below a folder, except hidden files and those in hidden folders such as `.git`."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-
-
 class LeftOut(BaseModel):
-    """Path below a root, with slashes, that is not read, and why."""
+    """A file or folder that is not used: its path below a root, made printable, and the reason."""
 
     path: str
     reason: str
 
 
-@dataclass(frozen=True)
-class Found:
-    """Files below a folder, and what could not be reached; both sorted by path."""
+class Found(NamedTuple):
+    """Usable files below a root, sorted, and everything that is left out."""
 
     files: list[Path]
     left_out: list[LeftOut]
 
 
-def walk(root: Path) -> Found:
-    """Visible files below `root`, links to folders followed, and what could not be reached.
+def walk(root: Path, repeats: bool = False) -> Found:
+    """Find the files below `root`; links to files and folders are followed.
 
-    Dangling links, unreadable folders and names that are not UTF-8 are left out. Hidden files and folders are not listed. A
-    link to a folder that contains it is not followed.
+    Left out are what is `unusable`, names that are not UTF-8, and all but one of several paths to the same folder or, without
+    `repeats`, to the same file; a path without a link is preferred. Reasons are general words, then perhaps a colon and
+    details. Hidden files and folders, whose names start with a dot, and links to a folder that contains them are not reported.
     """
-    files, left_out = [], []
+    files, left_out, seen = list[Path](), list[LeftOut](), dict[Path, str]()
+    # Links come last; their real paths are not known before.
+    waiting, links = list[tuple[Path, Path]](), deque([root])
+    while waiting or links:
+        path, real = waiting.pop() if waiting else (links.popleft(), None)
+        name = path.relative_to(root).as_posix()
+        if reason := _misnamed(name) or unusable(path):
+            left_out.append(LeftOut(path=printable(name), reason=reason))
+            continue
+        real = real or path.resolve()
+        if real in seen and not (repeats and path.is_file()):
+            # A link to a folder that contains it leads to nothing else.
+            if not PurePosixPath(name).is_relative_to(seen[real]):
+                left_out.append(LeftOut(path=printable(name), reason=f"repeated: the same as {printable(seen[real])}"))
+            continue
+        seen[real] = name
+        if not path.is_dir():
+            files.append(path)
+            continue
+        for entry in _visible(path):
+            if entry.is_symlink():
+                links.append(path / entry.name)
+            else:
+                waiting.append((path / entry.name, real / entry.name))
+    return Found(sorted(files), sorted(left_out, key=lambda each: each.path))
 
-    def leave(path: str | Path, reason: str) -> None:
-        relative = Path(path).relative_to(root).as_posix()
-        left_out.append(LeftOut(path=os.fsencode(relative).decode("utf-8", "replace"), reason=reason))
 
-    def unreadable(error: OSError) -> None:
-        leave(error.filename, f"folder cannot be read: {error.strerror}")
+def unusable(path: Path) -> str:
+    """Why a path is not a file or folder that can be used; empty if it is.
 
-    for folder, folders, names in os.walk(root, onerror=unreadable, followlinks=True):
-        here = Path(folder)
-        for name in [name for name in (*folders, *names) if not name.startswith(".")]:
-            path = here / name
-            if not _is_utf8(name):
-                leave(path, "name is not UTF-8: rename it")
-            elif path.is_symlink() and not path.exists():
-                leave(path, "dangling link: its file is not here (git-annex and DataLad fetch files with `get`)")
-            elif path.is_file():
-                files.append(path)
-        above = {path.resolve() for path in (here, *here.parents)}
-        folders[:] = [
-            name for name in folders if _is_utf8(name) and not name.startswith(".") and (here / name).resolve() not in above
-        ]
-    return Found(sorted(files), sorted(left_out, key=lambda entry: entry.path))
+    Reasons are a link to nothing, a file that stands for content that is not here, a pipe or device, or an error of the system.
+    """
+    try:
+        state = path.stat()
+        if S_ISDIR(state.st_mode):
+            os.scandir(path).close()
+            return ""
+        if not S_ISREG(state.st_mode):
+            return "neither a file nor a folder"
+        with path.open("rb") as file:
+            start = file.read(POINTER_BYTES)
+    except OSError as error:
+        return _failed(path, error)
+    if state.st_size > POINTER_BYTES:
+        return ""
+    return next((content for first, content in POINTERS.items() if start.startswith(first)), "")
 
 
-def _is_utf8(name: str) -> bool:
-    return os.fsencode(name).decode("utf-8", "replace") == name
+def summary(left_out: Sequence[LeftOut]) -> str:
+    """The first entries with their reasons, and the number of the others."""
+    shown = [f"{each.path}: {each.reason}" for each in left_out[:SHOWN]]
+    more = [f"and {len(left_out) - SHOWN} more"] if len(left_out) > SHOWN else []
+    return "; ".join(shown + more)
+
+
+def printable(name: str) -> str:
+    """A file name in which control characters and bytes that are not UTF-8 are escaped."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in name)
+
+
+def _misnamed(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "name is not UTF-8: rename it"
+    return ""
+
+
+def _failed(path: Path, error: OSError) -> str:
+    try:
+        target = path.readlink()
+    except OSError:
+        return f"cannot be read ({error.strerror})"
+    if isinstance(error, FileNotFoundError) and "annex/objects/" in os.path.realpath(path):
+        return ANNEX
+    return f"dangling link: {printable(str(target))} ({error.strerror})"
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
 
 
 def sha256(files: Iterable[Path]) -> str:

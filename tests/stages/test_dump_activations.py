@@ -132,6 +132,24 @@ def test_attributes_say_which_text_was_read_whenever_it_was_written(dump, text):
         assert len(manifest.files) == len(TEXTS)
 
 
+def test_what_is_left_out_of_the_text_is_said_and_recorded_and_changes_no_vector(dump, model, text, tmp_path, capsys):
+    first = [Vectors(path).read(0, 50) for path in dump()]
+    assert "left out" not in capsys.readouterr().err
+    folder = shutil.copytree(text.text, tmp_path / "spoilt")
+    (folder / "cut.parquet").write_bytes(b"PAR1")
+    (folder / "dangling.txt").symlink_to("nowhere.txt")
+    train, heldout = tmp_path / "train.h5", tmp_path / "heldout.h5"
+    dump_activations.run(model, text.model_copy(update={"text": str(folder)}), DUMP, EXECUTION, train, heldout)
+    assert capsys.readouterr().err == (
+        "text.text: 2 of 82 files left out: cut.parquet: not a whole parquet file: download or write it again; "
+        "dangling.txt: dangling link: nowhere.txt (No such file or directory)\n"
+    )
+    with h5py.File(train) as file:
+        manifest = TextManifest.model_validate_json(file.attrs["text"])
+    assert [each.path for each in manifest.left_out] == ["cut.parquet", "dangling.txt"]
+    assert all(torch.equal(Vectors(path).read(0, 50), vectors) for path, vectors in zip((train, heldout), first, strict=True))
+
+
 def test_the_batch_and_the_number_format_change_only_rounding(dump):
     with Vectors(dump()[0]) as file:
         first = file.read(0, 100)

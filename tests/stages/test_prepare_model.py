@@ -49,6 +49,15 @@ def test_a_second_run_writes_the_same_bytes(trained, text):
     assert {path.name: path.read_bytes() for path in trained.iterdir()} == first
 
 
+def test_what_is_left_out_of_the_text_is_said_and_changes_no_weight(trained, text, capsys):
+    first = weights_sha256(trained)
+    (Path(text.text) / "image.png").write_bytes(b"\x89PNG")
+    capsys.readouterr()
+    prepare_model.run(PrepareModel(trained_here=TRAINED_HERE), text, EXECUTION, paths.MODEL)
+    assert capsys.readouterr().err == "text.text: 1 of 61 files left out: image.png: an image, a sound or a video\n"
+    assert weights_sha256(trained) == first
+
+
 def test_a_local_folder_is_only_pinned(trained, text):
     prepare_model.run(PrepareModel(model=str(trained)), text, EXECUTION, Path("pinned"))
     assert [path.name for path in Path("pinned").iterdir()] == [MANIFEST]

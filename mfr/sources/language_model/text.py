@@ -2,21 +2,24 @@
 
 import ast
 import hashlib
+import re
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined, unused-ignore]  # not re-exported
 from pydantic import BaseModel
 
 from mfr.config.language_model import Text
-from mfr.runtime.errors import UserError
+from mfr.runtime.errors import UserError, first_sentence
 from mfr.sources.language_model.hub import commit_of
-from mfr.sources.language_model.text_files import ROWS, content, paragraphs, readable, text_of
-from mfr.sources.manifest import HashedFile, sha256, visible
+from mfr.sources.language_model.text_files import content, kind, paragraphs, readable, unfit
+from mfr.sources.language_model.text_rows import ROWS, text_of
+from mfr.sources.manifest import HashedFile, LeftOut, sha256, summary, unusable, walk
 
 Split = Literal["train", "heldout"]
 Document = tuple[str, Callable[[], str]]
@@ -24,17 +27,26 @@ Document = tuple[str, Callable[[], str]]
 INSTALLED, HUB = "installed_documentation", "hub:"
 SHORTEST_MODULE = 200
 TEST_FOLDERS = {"test", "tests"}
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class TextManifest(BaseModel):
-    """Which text is read: the commit of a hub data set, or the path and hash of every file.
+    """Which text is read: the commit of a hub data set, or the path and hash of every file and what is left out.
 
     Paths are those in the documents' names.
     """
 
     revision: str | None = None
     files: list[HashedFile] = []
+    left_out: list[LeftOut] = []
+
+
+class TextFiles(NamedTuple):
+    """The files that are read, each with its name in the documents' names, and what is left out."""
+
+    files: list[tuple[str, Path]]
+    left_out: list[LeftOut]
 
 
 def pin(text: Text) -> TextManifest:
@@ -44,7 +56,16 @@ def pin(text: Text) -> TextManifest:
     """
     if text.text.startswith(HUB):
         return TextManifest(revision=commit_of(text.text.removeprefix(HUB), "dataset"))
-    return TextManifest(files=[_hashed(name, path) for name, path in sorted(_files(text))])
+    files, left_out = text_files(text)
+    return TextManifest(files=[_hashed(name, path) for name, path in sorted(files)], left_out=left_out)
+
+
+def report(text: Text) -> None:
+    """Print one line on stderr about the files of a text that are left out; raises `UserError` if it is missing."""
+    files, left_out = text_files(text)
+    if left_out:
+        total = len(files) + len(left_out)
+        print(f"text.text: {len(left_out)} of {total} files left out: {summary(left_out)}", file=sys.stderr)
 
 
 def _hashed(name: str, path: Path) -> HashedFile:
@@ -56,21 +77,43 @@ def documents(text: Text, split: Split, revision: str | None = None) -> Iterator
     """The documents of one split, read one by one as they are requested.
 
     The hash of a document's name decides its split, whatever the other documents are; names also fix the order. `revision`
-    is the commit of a hub data set (default: the newest). Raises `UserError` if the text is missing or unreadable, or at the
-    end if the split has no document.
+    is the commit of a hub data set (default: the newest). Reading ends with a line on stderr if documents without text were
+    skipped or lone surrogates replaced by U+FFFD. Raises `UserError` if the text is missing or unreadable, or at the end if the
+    split has no document.
     """
-    empty = True
-    for name, read in _named(text, revision):
-        if is_heldout(name, text.heldout_share) == (split == "heldout"):
-            content = read()
-            if content.strip():
-                empty = False
-                yield content
-    if empty:
+    read, skipped, replaced = 0, 0, 0
+    try:
+        for name, load in _named(text, revision):
+            if is_heldout(name, text.heldout_share) == (split == "heldout"):
+                content, lone = _encodable(load())
+                replaced += lone
+                if content.strip():
+                    read += 1
+                    yield content
+                elif text.text != INSTALLED:
+                    skipped += 1
+    finally:
+        _say(split, skipped, replaced)
+    if not read:
         raise UserError(
             f"text.text: {text.text} has no {split} document at heldout_share = {text.heldout_share}; "
             "add documents, or change the share"
         )
+
+
+def _encodable(content: str) -> tuple[str, int]:
+    """`content` with U+FFFD for lone surrogates, which JSON can spell but no encoding has, and their number."""
+    try:
+        content.encode()
+    except UnicodeEncodeError:
+        return LONE_SURROGATE.subn("\ufffd", content)
+    return content, 0
+
+
+def _say(split: Split, skipped: int, replaced: int) -> None:
+    counts = {"documents without text skipped": skipped, "lone surrogates replaced by U+FFFD": replaced}
+    if said := [f"{count} {what}" for what, count in counts.items() if count]:
+        print(f"text.text: {split}: {', '.join(said)}", file=sys.stderr)
 
 
 def is_heldout(name: str, share: float) -> bool:
@@ -101,45 +144,88 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
             yield from _docstrings(child)
 
 
+def text_files(text: Text) -> TextFiles:
+    """The files of a text, none for a hub data set.
+
+    In a folder, a file is left out with a reason if it is not here (a link to nothing, a git-annex or git-lfs pointer), cannot
+    be opened, is empty, or is no text by its name or beginning (an image, a PDF, an archive, a web page named as rows). Raises
+    `UserError` if nothing is left, and for such a file that is named itself. A fault within a text ends its reading instead.
+    """
+    if text.text.startswith(HUB):
+        return TextFiles([], [])
+    if text.text == INSTALLED:
+        return _installed(text.packages)
+    path = _path(text.text)
+    if not path.is_dir():
+        if reason := unusable(path) or unfit(path):
+            raise UserError(f"text.text: {path}: {reason}")
+        return TextFiles([(path.name, path)], [])
+    found = walk(path)
+    reasons = {file: unfit(file) for file in found.files}
+    named = [(file.relative_to(path).as_posix(), file) for file in found.files]
+    left_out = [LeftOut(path=name, reason=reasons[file]) for name, file in named if reasons[file]]
+    left_out = sorted(found.left_out + left_out, key=lambda each: each.path)
+    files = [(name, file) for name, file in named if not reasons[file]]
+    if not files:
+        what = f"that can be read as text: {summary(left_out)}" if left_out else "that is not hidden; add text files"
+        raise UserError(f"text.text: {text.text} contains no file {what}")
+    return TextFiles(files, left_out)
+
+
+def _path(text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        path = Path(text)  # `~NAME` of an unknown user
+    with readable(path):
+        # A link to nothing is reported as such later.
+        if path.exists() or path.is_symlink():
+            return path
+    variables = "; variables such as $HOME are not expanded" if "$" in text else ""
+    raise UserError(
+        f"text.text: {text!r} is neither a file nor a folder{variables}; "
+        "give the path of one, installed_documentation or hub:NAME"
+    )
+
+
+def _installed(packages: list[str]) -> TextFiles:
+    modules = [(name, path, unusable(path)) for package in packages for name, path in _modules(package)]
+    left_out = [LeftOut(path=name, reason=reason) for name, _, reason in modules if reason]
+    return TextFiles([(name, path) for name, path, reason in modules if not reason], left_out)
+
+
+def _modules(package: str) -> Iterator[tuple[str, Path]]:
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"text.packages: no package {package!r} is installed; install it, or remove it from the list")
+    for folder in map(Path, spec.submodule_search_locations):
+        for file in folder.rglob("*.py"):
+            relative = file.relative_to(folder)
+            if TEST_FOLDERS.isdisjoint(relative.parts):
+                yield f"{package}/{relative.as_posix()}", file
+
+
 def _named(text: Text, revision: str | None) -> Iterator[Document]:
     if text.text.startswith(HUB):
         return _hub(text.text.removeprefix(HUB), text.column, revision)
-    files = sorted(_files(text), key=_hash_order)
+    files = sorted(text_files(text).files, key=_hash_order)
     if text.text == INSTALLED:
         return ((name, partial(_documentation, path)) for name, path in files)
-    if Path(text.text).expanduser().is_dir():
+    if _path(text.text).is_dir():
         return _folder(files, text.column)
     return _file(files[0][1], text.column)
 
 
-def _files(text: Text) -> list[tuple[str, Path]]:
-    """The files that are read, each with its name.
-
-    The name is the path below the folder, or starts with the name of the package.
-    """
-    if text.text == INSTALLED:
-        return [module for package in text.packages for module in _modules(package)]
-    path = Path(text.text).expanduser()
-    with readable(path):
-        if path.is_dir():
-            return [(file.relative_to(path).as_posix(), file) for file in visible(path)]
-        if path.is_file():
-            return [(path.name, path)]
-    raise UserError(
-        f"text.text: {text.text!r} is neither a file nor a folder; give the path of one, installed_documentation or hub:NAME"
-    )
-
-
 def _folder(files: list[tuple[str, Path]], column: str) -> Iterator[Document]:
     for name, path in files:
-        if read := ROWS.get(path.suffix.lower()):
+        if read := ROWS.get(kind(path)):
             yield from _numbered(f"{name} row", read(path, column))
         else:
             yield name, partial(content, path)
 
 
 def _file(path: Path, column: str) -> Iterator[Document]:
-    if read := ROWS.get(path.suffix.lower()):
+    if read := ROWS.get(kind(path)):
         return _numbered("row", read(path, column))
     return _numbered("paragraph", paragraphs(path))
 
@@ -152,17 +238,6 @@ def _numbered(kind: str, texts: Iterable[str]) -> Iterator[Document]:
 def _hash_order(named: tuple[str, object]) -> int:
     # Packages and folders are mixed, so that the first part of the text has something of each.
     return _digest("order:" + named[0])
-
-
-def _modules(package: str) -> Iterator[tuple[str, Path]]:
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"text.packages: no package {package!r} is installed; install it, or remove it from the list")
-    for folder in map(Path, spec.submodule_search_locations):
-        for file in folder.rglob("*.py"):
-            relative = file.relative_to(folder)
-            if TEST_FOLDERS.isdisjoint(relative.parts):
-                yield f"{package}/{relative.as_posix()}", file
 
 
 def _documentation(file: Path) -> str:
@@ -186,8 +261,9 @@ def _hub(name: str, column: str, revision: str | None) -> Iterator[Document]:
         for number, row in enumerate(data.as_streaming_dataset("train")):
             yield f"row {number}", partial(str, text_of(row, column, f"row {number} of hub:{name}"))
     except (OSError, HTTPError, ValueError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise UserError(f"text.text: hub:{name}: cannot be streamed ({first_line}); try again, or name another text") from None
+        raise UserError(
+            f"text.text: hub:{name}: cannot be streamed ({first_sentence(error)}); try again, or name another text"
+        ) from None
 
 
 def _digest(name: str) -> int:

@@ -1,103 +1,23 @@
-import json
-import os
+import bz2
+import gzip
+import lzma
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
-from mfr.config.language_model import Text
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.text import documents, is_heldout
-from mfr.sources.language_model.text_files import content, json_lines, paragraphs, parquet_rows
+from mfr.sources.language_model.text_files import content, lines, paragraphs, unfit
+from mfr.sources.language_model.text_rows import json_lines
 
-TEXTS = [f"document {i}\nwith a second line and an é" for i in range(60)]
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+PAGE = b"\n<!DOCTYPE html>\n<html><body>404: not found</body></html>"
 
 
-def write_jsonl(path: Path, texts: list[str], column: str = "text") -> Path:
-    path.write_text("".join(json.dumps({"id": i, column: text}) + "\n" for i, text in enumerate(texts)))
+def save(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
     return path
-
-
-def write_parquet(path: Path, texts: list[str], column: str = "text") -> Path:
-    pd.DataFrame({"id": range(len(texts)), column: texts}).to_parquet(path, row_group_size=7)
-    return path
-
-
-WRITERS = {"rows.jsonl": write_jsonl, "rows.parquet": write_parquet}
-
-
-@pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize("column", ["text", "body"])
-def test_each_row_is_a_document_of_one_split(tmp_path: Path, name: str, column: str) -> None:
-    text = Text(text=str(WRITERS[name](tmp_path / name, TEXTS, column)), column=column, heldout_share=0.4)
-    heldout = [content for i, content in enumerate(TEXTS) if is_heldout(f"row {i}", 0.4)]
-    assert 5 < len(heldout) < 50
-    assert list(documents(text, "heldout")) == heldout
-    assert list(documents(text, "train")) == [content for content in TEXTS if content not in heldout]
-
-
-def test_a_folder_may_hold_all_kinds(tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "first.jsonl", TEXTS[:20])
-    (tmp_path / "deeper").mkdir()
-    write_parquet(tmp_path / "deeper" / "second.PARQUET", TEXTS[20:40])
-    for i, document in enumerate(TEXTS[40:]):
-        (tmp_path / f"{i}.txt").write_text(document)
-    text = Text(text=str(tmp_path), heldout_share=0.5)
-    train, heldout = (list(documents(text, split)) for split in ("train", "heldout"))
-    assert sorted(train + heldout) == sorted(TEXTS)
-    # Neighbouring rows of one file are not all on one side.
-    assert all(set(TEXTS[part]) & set(side) for part in (slice(20), slice(20, 40)) for side in (train, heldout))
-
-
-def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "rows.jsonl", TEXTS)
-    with path.open("a") as file:
-        file.write("{broken\n")
-    rows = json_lines(path, "text")
-    assert [next(rows) for _ in TEXTS] == TEXTS
-    with pytest.raises(UserError):
-        next(rows)
-
-
-def test_a_large_parquet_file_is_read_with_bounded_memory(tmp_path: Path) -> None:
-    path = tmp_path / "large.parquet"
-    table = pa.table({"text": [f"{i} " + "some words " * 500 for i in range(8000)]})
-    parquet.write_table(table, path, compression="none", use_dictionary=False)
-    size = table.nbytes
-    del table
-    before, peak = pa.total_allocated_bytes(), 0
-    for _ in parquet_rows(path, "text"):
-        peak = max(peak, pa.total_allocated_bytes() - before)
-    assert size > 40e6 and peak < size / 5
-
-
-def test_blank_lines_and_rows_without_a_text_are_no_documents(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"text": "one"}\n\n{"text": null}\n  \n{"text": "two"}')
-    assert list(json_lines(path, "text")) == ["one", "", "two"]
-    text = Text(text=str(path), heldout_share=0.5)
-    assert sorted([*documents(text, "train"), *documents(text, "heldout")]) == ["one", "two"]
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ('{"text": "cut', r"rows\.jsonl, line 3: not JSON \(.*\); correct the line"),
-        ('["a list"]', r"rows\.jsonl, line 3: not a JSON object; write each line as"),
-        ('{"id": 1, "body": "b"}', r"text\.column: .*rows\.jsonl, line 3: no column 'text'; its columns are id, body"),
-        ('{"text": 7}', r"text\.column: .*rows\.jsonl, line 3: 'text' is not text but int; name another column"),
-        (b'{"text": "Gr\xfc\xdfe"}', r"rows\.jsonl, line 3: not JSON \(.*decode.*\)"),
-    ],
-)
-def test_a_broken_line_is_named(tmp_path: Path, line: str | bytes, message: str) -> None:
-    path = tmp_path / "rows.jsonl"
-    path.write_bytes(b'{"text": "one"}\n\n' + (line if isinstance(line, bytes) else line.encode()) + b"\n")
-    with pytest.raises(UserError, match=message):
-        list(json_lines(path, "text"))
 
 
 @pytest.mark.parametrize("read", [partial(json_lines, column="text"), paragraphs, content])
@@ -107,28 +27,99 @@ def test_a_file_that_cannot_be_read_is_named(read: Callable[[Path], Iterable[str
         list(read(Path("/proc/self/mem")))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to an administrator")
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet", "text.txt"])
-def test_what_is_closed_to_the_user_is_named(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "mine" / name
-    path.parent.mkdir()
-    path.touch(mode=0o000)
-    with pytest.raises(UserError, match=rf"{name}: cannot be read \(Permission denied\)"):
-        list(documents(Text(text=str(path)), "train"))
-    path.parent.chmod(0o000)
-    try:
-        with pytest.raises(UserError, match=rf"{name}: cannot be read \(Permission denied\)"):
-            list(documents(Text(text=str(path)), "train"))
-    finally:
-        path.parent.chmod(0o700)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_all_line_ends_separate_paragraphs(tmp_path: Path, end: str) -> None:
+    path = save(tmp_path / "text.txt", f"one{end}more{end}{end}two{end} {end}{end}three".encode())
+    assert list(paragraphs(path)) == ["one\nmore\n", "two\n", "three"]
+    assert content(path) == "one\nmore\n\ntwo\n \n\nthree"
 
 
-def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
-    path = write_parquet(tmp_path / "rows.parquet", TEXTS)
-    with pytest.raises(UserError, match=r"rows\.parquet: no column 'body'; its columns are id, text"):
-        list(parquet_rows(path, "body"))
-    with pytest.raises(UserError, match=r"rows\.parquet, row 1: 'id' is not text but int"):
-        list(parquet_rows(path, "id"))
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"rows\.parquet: cannot be read as parquet \(.*\); write it again"):
-        list(parquet_rows(path, "text"))
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_says_the_encoding_and_is_dropped(tmp_path: Path, encoding: str) -> None:
+    text = "Grüße 😀\n\nzweiter Absatz\n"
+    mark = "\ufeff" if encoding.endswith("e") else ""
+    path = save(tmp_path / "text.txt", (mark + text).encode(encoding))
+    assert content(path) == text
+    assert list(paragraphs(path)) == ["Grüße 😀\n", "zweiter Absatz\n"]
+    assert unfit(path) == ""
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".BZ2", bz2.compress), (".xz", lzma.compress)])
+def test_packed_text_is_unpacked(tmp_path: Path, ending: str, pack: Callable[[bytes], bytes]) -> None:
+    text = "".join(f"paragraph {i} é\n\n" for i in range(3000))
+    path = save(tmp_path / f"text.txt{ending}", pack(text.encode()))
+    assert content(path) == text and unfit(path) == ""
+    whole = path.read_bytes()
+    save(path, whole[: len(whole) // 2])
+    with pytest.raises(
+        UserError, match=rf"text\.txt{ending}: cannot be unpacked \(Compressed file ended before .*\); write or d"
+    ):
+        content(path)
+    save(path, b"plain text")
+    assert unfit(path).startswith("cannot be unpacked (")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("gut\nGrüße\n".encode("latin-1"), r"text\.txt: not UTF-8 text \(line 2\); convert it, or leave it out of the text"),
+        (b"good\n" * 5000 + b"b\0d\n", r"text\.txt: NUL characters, so it is no text \(line 5001\)"),
+        (b"good\n\xed\xa0\x80", r"text\.txt: not UTF-8 text \(line 2\)"),
+        ("text".encode("utf-16") + b"\x00", r"text\.txt: not whole UTF-16 text; write or download it again"),
+    ],
+)
+def test_what_is_no_text_further_on_is_named_with_its_line(tmp_path: Path, data: bytes, message: str) -> None:
+    path = save(tmp_path / "text.txt", data)
+    assert unfit(path) == ""
+    for read in (content, lines, paragraphs):
+        with pytest.raises(UserError, match=message):
+            list(read(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("a.txt", PNG, "binary data, no text"),
+        ("a.csv", PNG, "binary data, no text"),
+        ("a.txt", "no mark".encode("utf-16-le"), "binary data, no text"),
+        ("a.PNG", b"short", "an image, a sound or a video"),
+        ("a.pdf", b"%PDF-1.4 in ASCII", "no plain text: convert it to .txt"),
+        ("a.docx", b"PK\x03\x04", "no plain text: convert it to .txt"),
+        ("a.zip", b"PK\x03\x04", "an archive: unpack it"),
+        ("a.tar.gz", gzip.compress(b"name" + b"\0" * 508), "an archive: unpack it"),
+        ("a.jsonl.zst", b"(\xb5/\xfd", "packed in a way that is not read here: unpack it, or pack it as .gz"),
+        ("a.arrow", b"ARROW1", "a table of a kind that is not read here: write it as .parquet, .csv or .jsonl"),
+        ("a.parquet.gz", gzip.compress(b"PAR1"), "a parquet file that is packed again: unpack it"),
+        ("a.parquet", b"PAR1 and no end", "not a whole parquet file: download or write it again"),
+        ("a.parquet", b"P", "not a whole parquet file: download or write it again"),
+        ("a.txt.gz", gzip.compress(b"a"), ""),
+        ("a.jsonl.gz", gzip.compress(PAGE), "a web page in place of rows: download the file again"),
+        (
+            "a.json",
+            b'{\n  "dataset": "name"\n}',
+            "a JSON object over several lines, no rows: write one object per line, or a list of",
+        ),
+        ("a.txt", b"", "empty"),
+        ("a.jsonl", b"", "empty"),
+        ("a.parquet", b"", "empty"),
+        ("a.txt", b"\xef\xbb\xbf\r\n", "empty"),
+        ("a.txt", b" \n\r\n\t" * 10000, "empty"),
+        ("a.txt", b" \n" * 10000 + b"text", ""),
+        ("a.gz", gzip.compress(b""), "empty"),
+        ("a.html", PAGE, ""),
+        ("a", b"text", ""),
+        ("/proc/self/mem", None, "cannot be read (Input/output error)"),
+    ],
+)
+def test_files_that_are_no_text_are_known_by_name_and_beginning(
+    tmp_path: Path, name: str, data: bytes | None, reason: str
+) -> None:
+    path = tmp_path / name
+    if data is not None:
+        save(path, data)
+    assert unfit(path).startswith(reason) and bool(unfit(path)) == bool(reason)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json", "a.csv", "a.TSV", "a.parquet"])
+def test_a_web_page_in_place_of_rows_is_known(tmp_path: Path, name: str) -> None:
+    assert unfit(save(tmp_path / name, PAGE)) == "a web page in place of rows: download the file again"
