@@ -12,7 +12,7 @@ from mfr.runtime import paths
 from mfr.runtime.files import writing
 from mfr.runtime.progress import Ticker
 from mfr.saes.ensemble import Ensemble
-from mfr.saes.files import check_size, read_saes
+from mfr.saes.files import check_saes, check_size, read_saes
 from mfr.vectors.reader import Vectors
 from stages.common import call, stage_parser
 
@@ -28,6 +28,8 @@ def run(name: str, runs: Sequence[tuple[str, int]], execution: Execution) -> int
         Vectors(paths.vectors(name, "heldout")) as vectors,
         Ticker(execution.progress_s) as report,
     ):
+        for method, seed in runs:
+            check_saes(paths.saes(name, method, seed), paths.saes_card(name, method, seed))
         contexts = contexts_of(vectors, device)
         for done, (method, seed) in enumerate(runs):
             report(f"describe: {done} of {len(runs)} runs")

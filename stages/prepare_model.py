@@ -33,7 +33,7 @@ def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -
         else:
             check_outside(Path(prepare.model).expanduser(), output, "prepare_model.model")
             manifest = pin(prepare.model, prepare.revision)
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+        (folder / MANIFEST).write_text(manifest.text())
     return manifest
 
 

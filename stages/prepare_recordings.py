@@ -29,7 +29,7 @@ def run(parameters: PrepareRecordings, output: Path) -> RecordingManifest:
             root = Path(parameters.recordings).expanduser()
             check_outside(root, output, "prepare_recordings.recordings")
             manifest = pin(root)
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+        (folder / MANIFEST).write_text(manifest.text())
     return manifest
 
 

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, field_validator
 
+from mfr.runtime.records import Record
+
 
 class TruthMetrics(BaseModel):
     """One SAE against the true features; see `mfr.evaluation.metrics.truth_metrics`."""
@@ -60,8 +62,11 @@ class SimilarityCorrelation(BaseModel):
         return float("nan") if value is None else value
 
 
-class Evaluation(BaseModel):
-    """One ensemble on held-out vectors; own has the source's measures of itself by name."""
+class Evaluation(Record):
+    """One ensemble on held-out vectors; own has the source's measures of itself by name.
+
+    The hashes are of the weights, of the held-out vectors, as `Vectors.identity` gives it, and of the table of latents.
+    """
 
     source: str
     method: str
@@ -71,3 +76,6 @@ class Evaluation(BaseModel):
     pairs: list[PairMetrics]
     correlation: SimilarityCorrelation | None = None
     own: dict[str, float] = {}
+    saes_sha256: str = ""
+    heldout_sha256: str = ""
+    latents_sha256: str = ""

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from mfr.runtime.errors import UserError
+from mfr.runtime.records import Record
 
 MANIFEST = "manifest.json"
-Manifest = TypeVar("Manifest", bound=BaseModel)
+Manifest = TypeVar("Manifest", bound=Record)
 
 
 class PinnedFile(BaseModel):
@@ -71,13 +72,6 @@ def check_unchanged(root: Path, files: list[PinnedFile], stage: str) -> None:
 def read_manifest(kind: type[Manifest], folder: Path, stage: str) -> Manifest:
     """The manifest that `stage` wrote to `folder`.
 
-    Raises `UserError` if it is missing or not of this kind.
+    Raises `UserError` if it is missing, damaged or not of this kind.
     """
-    path = folder / MANIFEST
-    try:
-        return kind.model_validate_json(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run {stage} first") from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a manifest of {stage} ({reason}); run {stage} again") from None
+    return kind.read(folder / MANIFEST, stage)

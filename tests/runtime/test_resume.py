@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from mfr.runtime.errors import UserError
 from mfr.runtime.resume import Parts
 
 
@@ -23,7 +24,7 @@ def test_a_piece_that_was_cut_off_is_not_there(tmp_path: Path) -> None:
     whole = next((tmp_path / "parts").glob("0*"))
     whole.rename(whole.with_name(f".{whole.name}.part"))
     assert "0" not in parts
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UserError, match="damaged or gone"):
         parts.get("0")
 
 

@@ -3,17 +3,17 @@
 from pathlib import Path
 
 from mne.datasets.eegbci import load_data
-from pydantic import BaseModel
 
 from mfr.config.eeg import Eegbci
 from mfr.runtime.errors import UserError
+from mfr.runtime.records import Record
 from mfr.sources.manifest import PinnedFile, check_unchanged, pinned, read_manifest, visible
 
 ENDINGS = (".edf", ".bdf", ".gdf", ".fif", ".fif.gz", ".vhdr", ".set")
 COMPANIONS = (".eeg", ".vmrk", ".dat", ".fdt")  # files that MNE reads with a .vhdr or .set file
 
 
-class RecordingManifest(BaseModel):
+class RecordingManifest(Record):
     """The recordings below `root`, and the companion files that they refer to.
 
     `root` is absolute, or relative to the manifest's folder.

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from mfr.runtime.errors import UserError
+from mfr.runtime.records import Record
 from mfr.sources.language_model.hub import commit_of
 from mfr.sources.manifest import PinnedFile, check_unchanged, pinned, read_manifest, sha256
 
@@ -23,7 +23,7 @@ WEIGHTS = ("*.safetensors", "*.bin")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
-class ModelManifest(BaseModel):
+class ModelManifest(Record):
     """Which model is studied: a folder and its weights' hash, or a hub name and its commit.
 
     `reference` is the folder (`.` for the manifest's own) or the hub name.
