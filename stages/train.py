@@ -51,7 +51,7 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
         found = {
             "scale": trainer.scaling.scale,
             "reinits": trainer.progress.reinits,
-            "vectors_sha256": vectors.identity(),
+            "recipe_sha256": vectors.recipe(),
             "saes_sha256": file_sha256(saes_part),
             "curves_sha256": file_sha256(curves_part),
         }

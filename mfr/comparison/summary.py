@@ -12,6 +12,7 @@ import pandas as pd
 
 from mfr.comparison.intervals import contest, student
 from mfr.evaluation.records import Evaluation
+from mfr.runtime.errors import UserError
 
 RATIOS = ("mse", "l2_squared", "fvu", "cross_entropy", "kl")
 LOWER_IS_BETTER = (*RATIOS, "dead")
@@ -113,8 +114,10 @@ def _over_all_k(paired: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_k(summary: pd.DataFrame, metric: str) -> dict[str, float]:
-    """Each method's mean of a metric over all k and seeds."""
+    """Each method's mean of a metric over all k and seeds; `UserError` if no run has it."""
     rows = summary[summary["metric"] == metric].set_index("method")
+    if rows.empty:
+        raise UserError(f"{metric}: no evaluation of these runs has this metric; run evaluate again")
     group = "all_k" if "all_k" in set(rows["group"]) else rows["group"].iloc[0]
     return {str(method): float(mean) for method, mean in rows.loc[rows["group"] == group, "mean"].items()}
 

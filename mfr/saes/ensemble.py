@@ -24,7 +24,7 @@ class Card(Record):
     """What an ensemble is: the vectors that it was trained on (source and size d), how, and from which seed.
 
     `train` includes the method's own settings. `scale` is that of scaled inputs, else 1. `reinits` counts each SAE's restarts.
-    The hashes are of the training vectors, as `Vectors.identity` gives it, and of the files of weights and learning curves.
+    The hashes are of how the vectors were made, as `Vectors.recipe` gives it, and of the files of weights and learning curves.
     """
 
     source: str
@@ -34,7 +34,7 @@ class Card(Record):
     method: Method
     scale: float = 1.0
     reinits: list[int] = []
-    vectors_sha256: str = ""
+    recipe_sha256: str = ""
     saes_sha256: str = ""
     curves_sha256: str = ""
 

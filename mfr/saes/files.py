@@ -108,7 +108,9 @@ def read_dictionary(weights: Path, sae: int) -> torch.Tensor:
 
 
 def check_size(vectors: Vectors, saes: Ensemble, weights: Path) -> None:
-    """Raise `UserError` if `saes`, read from `weights`, were trained on vectors of another size."""
+    """Raise `UserError` if `saes`, read from `weights`, were trained on vectors of another size or of other making."""
     size = saes.W.shape[2]
     if vectors.size != size:
         raise UserError(f"{vectors.path}: vectors of size {vectors.size}, but {weights} was trained on {size}")
+    if saes.card and saes.card.recipe_sha256 not in ("", vectors.recipe()):
+        raise UserError(f"{vectors.path}: not made together with the vectors of {weights}; run {vectors.stage} and train again")

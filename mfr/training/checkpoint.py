@@ -56,7 +56,7 @@ def load(path: Path, key: str) -> tuple[dict[str, torch.Tensor], Progress] | Non
         same, rest = record["key"] == key, record["progress"]
         if same:
             # torch aligns its own memory, on which sums may depend.
-            tensors = {name: loaded.pop(name).clone() for name in list(loaded)}
+            tensors = {name: loaded.pop(name).clone() for name in sorted(loaded)}
             return tensors, _progress(rest)
     except (SafetensorError, KeyError, TypeError, ValueError):
         raise NotResumableError(f"{path}: not a checkpoint of this version") from None

@@ -6,6 +6,8 @@ origin of each row. The first bytes are a seal; see `mfr.vectors.seal`. A file w
 attribute contains the parameters with which its source draws codes.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Generator, Iterator
 from itertools import count
@@ -21,11 +23,13 @@ from mfr.compute.sparse import combine
 from mfr.compute.threads import aligned
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
+from mfr.runtime.interruption import deferred
 from mfr.sources.source import Source, source
 from mfr.vectors.seal import opened
 
 BLOCKS_A_BATCH = 8
 BATCHES_A_POOL = 8
+OF_A_SPLIT = ("split", "drawn")  # facts that differ from split to split
 
 
 class Vectors:
@@ -118,6 +122,12 @@ class Vectors:
     def identity(self) -> str:
         """SHA-256 of the file's content, facts included."""
         return self._sha256
+
+    @deferred()
+    def recipe(self) -> str:
+        """SHA-256 of the facts that all splits share: how they were made."""
+        facts = {name: str(value) for name, value in self.file.attrs.items() if name not in OF_A_SPLIT}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def fact(self, name: str) -> str:
         """Attribute that `VectorWriter.describe` stored; `UserError` if there is none of this name."""

@@ -77,7 +77,7 @@ def test_promoted_tokens_are_those_of_the_weights(
         plain.transformer.ln_f.bias.copy_(torch.randn(WIDTH, generator=random))
     plain.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    (tmp_path / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (tmp_path / MANIFEST).write_text(ModelManifest(reference=".").text())
     monkeypatch.setattr("mfr.description.text.LOGITS_AT_ONCE", 3 * 512)
     W = 3 * torch.randn(8, WIDTH, generator=random)
     texts, logits = promoted(load(tmp_path, torch.device("cpu")), W, 6)

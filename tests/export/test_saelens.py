@@ -99,7 +99,7 @@ def test_negative_shares_are_those_of_dense_latents(
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> "TransformerBridge":
     folder = save_loud(SHAPE, tmp_path_factory.mktemp("model"))
-    (folder / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (folder / MANIFEST).write_text(ModelManifest(reference=".").text())
     return load(folder, torch.device("cpu"))
 
 

@@ -17,7 +17,7 @@ TEXTS = [f"text number {i} holds some words" for i in range(40)]
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory) -> Capture:
     folder = save("gpt2", TEXTS, tmp_path_factory.mktemp("model"))
-    (folder / MANIFEST).write_text(pin(str(folder), None).model_dump_json())
+    (folder / MANIFEST).write_text(pin(str(folder), None).text())
     model = load(folder, torch.device("cpu"))
     return Capture(model, "blocks.0.hook_mlp_out", batch=3, left_out=[0], dtype=torch.float32)
 

@@ -108,7 +108,7 @@ def test_a_folder_has_no_revision(folder):
 
 def test_a_pinned_folder_that_has_changed_is_refused(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
-    (tmp_path / MANIFEST).write_text(pin(str(copy), None).model_dump_json())
+    (tmp_path / MANIFEST).write_text(pin(str(copy), None).text())
     assert model_manifest(tmp_path).reference == str(copy)
     os.utime(copy / "model.safetensors", (0, 0))
     with pytest.raises(UserError, match=r"model\.safetensors: has changed since prepare_model listed it"):
@@ -119,14 +119,14 @@ def test_weights_that_are_cut_short_are_refused(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    (copy / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (copy / MANIFEST).write_text(ModelManifest(reference=".").text())
     with pytest.raises(UserError, match="transformer-lens cannot load this model"):
         load(copy, torch.device("cpu"))
 
 
 def test_a_tokenizer_that_is_missing_is_not_made_up(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("tokenizer*"))
-    (copy / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (copy / MANIFEST).write_text(ModelManifest(reference=".").text())
     with pytest.raises(UserError, match=r"copy: (cannot load the|no) tokenizer"):
         load_tokenizer(copy)
 
@@ -146,7 +146,7 @@ def test_a_hub_name_without_a_network_fails_at_once(tmp_path, monkeypatch):
     ):
         pin("gpt2", None)
     manifest = ModelManifest(reference="nobody/nothing", revision="0" * 40)
-    (tmp_path / MANIFEST).write_text(manifest.model_dump_json())
+    (tmp_path / MANIFEST).write_text(manifest.text())
     with pytest.raises(UserError, match=r"model 'nobody/nothing': .*cannot be reached"):
         load(tmp_path, torch.device("cpu"))
     assert time.monotonic() - started < 5
