@@ -50,8 +50,8 @@ class Files:
 def run(files: Files, settings: Denoise, output: Path, execution: Execution) -> pd.DataFrame:
     """Write a record of how well each denoiser removes each noise at each strength, and return it as a table.
 
-    The table has one row per noise, strength and denoiser. The denoisers are `nothing`, `wiener`, and for each k `sae`, and `pca`
-    with k components. Raises `UserError` if the SAEs were trained on vectors of another size.
+    The table has one row per noise, strength and denoiser. The denoisers are `nothing`, `wiener`, and for each k `sae`, and
+    `pca` with k components. Raises `UserError` if the SAEs were trained on vectors of another size.
     """
     limit_threads(execution.threads)
     saes = read_saes(files.saes, files.card).to(resolve_device(execution.device))

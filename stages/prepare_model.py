@@ -11,7 +11,7 @@ from mfr.runtime import paths
 from mfr.runtime.files import check_outside, writing
 from mfr.runtime.progress import Ticker
 from mfr.sources.language_model.gpt2 import train_small_gpt2
-from mfr.sources.language_model.model import ModelManifest, pin, weights_sha256
+from mfr.sources.language_model.model import ModelManifest, pin, weights_sha256, written
 from mfr.sources.language_model.text import documents
 from mfr.sources.manifest import MANIFEST
 from stages.common import call, stage_parser
@@ -29,7 +29,7 @@ def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -
             device = resolve_device(execution.device)
             with Ticker(execution.progress_s) as ticker:
                 train_small_gpt2(documents(text, "train"), prepare.trained_here, folder, device, ticker)
-            manifest = ModelManifest(reference=".", weights_sha256=weights_sha256(folder))
+            manifest = ModelManifest(reference=".", weights_sha256=weights_sha256(folder), files=written(folder))
         else:
             check_outside(Path(prepare.model).expanduser(), output, "prepare_model.model")
             manifest = pin(prepare.model, prepare.revision)

@@ -1,6 +1,6 @@
 """What an evaluation records: names and definitions of the metrics."""
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from mfr.runtime.records import Record
 
@@ -75,7 +75,7 @@ class Evaluation(Record):
     saes: list[SaeMetrics]
     pairs: list[PairMetrics]
     correlation: SimilarityCorrelation | None = None
-    own: dict[str, float] = {}
+    own: dict[str, float] = Field(default_factory=dict)
     saes_sha256: str = ""
     heldout_sha256: str = ""
     latents_sha256: str = ""

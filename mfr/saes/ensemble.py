@@ -13,6 +13,7 @@ Notation: B batch, d input size, h latents, k active latents; x (B, d), W (h, d)
 from dataclasses import dataclass, replace
 
 import torch
+from pydantic import Field
 from torch.nn.functional import embedding_bag
 
 from mfr.compute.seeds import torch_stream
@@ -33,7 +34,7 @@ class Card(Record):
     train: Train
     method: Method
     scale: float = 1.0
-    reinits: list[int] = []
+    reinits: list[int] = Field(default_factory=list)
     recipe_sha256: str = ""
     saes_sha256: str = ""
     curves_sha256: str = ""

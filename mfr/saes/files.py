@@ -69,7 +69,9 @@ def _read_exported(folder: Path) -> Ensemble:
         raise foreign
     size, hidden, k = (config.get(name) for name in ("d_in", "d_sae", "k"))
     if not (type(size) is type(hidden) is type(k) is int and 0 < k <= hidden):
-        raise UserError(f"{folder / EXPORTED_CARD}: d_in, d_sae and k must be whole numbers, with 0 < k ≤ d_sae; export it again")
+        raise UserError(
+            f"{folder / EXPORTED_CARD}: d_in, d_sae and k must be whole numbers with 0 < k ≤ d_sae; export it again"
+        )
     shapes = {"W_enc": (size, hidden), "W_dec": (hidden, size), "b_enc": (hidden,), "b_dec": (size,)}
     found = _tensors(folder / EXPORTED, shapes, "export it again")
     W = found["W_enc"].T.contiguous()

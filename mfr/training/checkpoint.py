@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
@@ -19,7 +19,7 @@ from mfr.mutual.matches import Match
 from mfr.mutual.penalty import Penalty
 from mfr.runtime.errors import UserError
 from mfr.runtime.resume import store, stored
-from mfr.training.curves import CurveRow, Progress
+from mfr.training.curves import Progress
 
 RECORD = "record"
 # Shape and type of a tensor; None stands for any length.
@@ -105,7 +105,7 @@ def check_matches(path: Path, tensors: Mapping[str, torch.Tensor], h: int) -> No
             sound = bool(((own >= 0) & (own < h)).all())
         elif kind == "starts":
             candidates = len(tensors[name.replace("starts", "candidates")])
-            sound = own[0] == 0 and own[-1] == candidates and bool((own.diff() > 0).all())
+            sound = bool(own[0] == 0 and own[-1] == candidates and (own.diff() > 0).all())
         else:
             continue
         if not sound:

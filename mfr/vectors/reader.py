@@ -25,7 +25,7 @@ from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.runtime.interruption import deferred
 from mfr.sources.source import Source, source
-from mfr.vectors.seal import opened
+from mfr.vectors.seal import checked
 
 BLOCKS_A_BATCH = 8
 BATCHES_A_POOL = 8
@@ -42,17 +42,15 @@ class Vectors:
     def __init__(self, path: str | Path) -> None:
         self.path = path = Path(path).expanduser()
         self.stage = _stage(path)
-        self._held, self._sha256 = opened(path, self.stage)
+        self._sha256 = checked(path, self.stage)
         try:
-            # The file that is held is locked already, if its file system has locks.
-            self.file = h5py.File(path, locking=False)
+            self.file = h5py.File(path)
         except OSError as error:
-            self._held.close()
             raise UserError(f"{path}: cannot be read as HDF5 ({_reason(error)}); run {self.stage} again") from None
         try:
             self._check()
         except BaseException:
-            self.close()
+            self.file.close()
             raise
 
     def _check(self) -> None:
@@ -86,7 +84,7 @@ class Vectors:
         folder, split = self.path.parent.name, self.path.stem
         own = str(self.file.attrs.get("split", split))
         if self.path == paths.vectors(folder, split) and (self.source, own) != (folder, split):
-            raise UserError(f"{self.path}: holds the vectors {own} of {self.source}; run {self.stage} again")
+            raise UserError(f"{self.path}: contains the {own} vectors of {self.source}; run {self.stage} again")
 
     def _dataset(self, name: str, ndim: int | None = None) -> h5py.Dataset:
         found = self.file.get(name)
@@ -201,16 +199,11 @@ class Vectors:
                 yield rows, numpy_stream("pool", seed, epoch, pool).permutation(size)[skip:]
                 skip = 0
 
-    def close(self) -> None:
-        """Close the file, and let other processes write to it."""
-        self.file.close()
-        self._held.close()
-
     def __enter__(self) -> "Vectors":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+        self.file.close()
 
 
 def _stage(path: Path) -> str:

@@ -1,7 +1,7 @@
 """The seal of a file of vectors: its first 512 bytes, which HDF5 ignores (a user block).
 
-The seal has the number of the bytes after it, and their SHA-256. It is written last, and checked before HDF5 reads the file: HDF5
-may crash on damaged bytes, or return other vectors.
+The seal has the number of the bytes after it, and their SHA-256. It is written last, and checked before HDF5 reads the file:
+HDF5 may crash on damaged bytes, or return other vectors.
 """
 
 import fcntl
@@ -32,38 +32,30 @@ def _seal(file: io.FileIO) -> bytes:
     return (MARK + f"sha256 {digest}\nbytes {file.tell() - SIZE}\n".encode()).ljust(SIZE, b"\0")
 
 
-def opened(path: Path, stage: str) -> tuple[io.FileIO, str]:
-    """The file at `path`, which `stage` makes, open for reading and with its seal checked; and the SHA-256 of its content.
+def checked(path: Path, stage: str) -> str:
+    """SHA-256 of the content of the file at `path`, which `stage` makes.
 
-    No other process can open it for writing by HDF5 until it is closed, if the file system has locks. Raises `UserError` if the
-    file is missing, unreadable, open for writing elsewhere, unfinished, damaged or not a file of vectors.
+    Raises `UserError` if the file is missing, unreadable, open for writing elsewhere, unfinished, damaged or not a file of
+    vectors.
     """
     try:
-        file = path.open("rb", buffering=0)
-        try:
-            return file, _checked(file, path, stage)
-        except BaseException:
-            file.close()
-            raise
+        with path.open("rb", buffering=0) as file:
+            _share(file, path)
+            head, seal = file.read(SIZE), _seal(file)
     except OSError as error:
         raise unreadable(path, error, stage) from None
-
-
-def _checked(file: io.FileIO, path: Path, stage: str) -> str:
-    _share(file, path)
-    head, seal = file.read(SIZE), _seal(file)
     if head != seal:
         raise UserError(f"{path}: {_fault(head, seal)}; run {stage} again")
     return _values(seal)[0]
 
 
 def _share(file: io.FileIO, path: Path) -> None:
-    """Lock the file as HDF5 does for reading: shared with other readers."""
+    """Lock the file as HDF5 does for reading, shared with other readers; `UserError` if it is open for writing."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UserError(
-            f"{path}: another process, perhaps a notebook, has it open for writing; close it there, then run this again"
+            f"{path}: open for writing elsewhere, perhaps in a notebook; close it there, then run this again"
         ) from None
     except OSError:
         pass  # a file system without locks

@@ -1,4 +1,4 @@
-"""Damaged files between stages: each is refused in one line, or read as it was; nothing crashes, and nothing wrong is accepted."""
+"""Damaged files between stages are refused in one line, or read as they were; no reader crashes."""
 
 import json
 import os

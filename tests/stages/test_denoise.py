@@ -65,9 +65,7 @@ def test_a_row_for_each_noise_strength_and_denoiser(files: denoise.Files, saes: 
     assert output.read_bytes() != before
 
 
-def test_few_windows_are_all_taken_and_k_may_be_the_whole_size(
-    files: denoise.Files, saes: Ensemble, tmp_path: Path
-) -> None:
+def test_few_windows_are_all_taken_and_k_may_be_the_whole_size(files: denoise.Files, saes: Ensemble, tmp_path: Path) -> None:
     assert denoise.chosen_rows(7, SETTINGS).tolist() == list(range(7))
     write_run(files.saes, replace(saes, k=[4, 64, 4]))
     eeg_files.write(files.train, 100, seed=0)

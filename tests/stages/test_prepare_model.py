@@ -37,8 +37,9 @@ def trained(text, tmp_path, monkeypatch):
 
 
 def test_the_model_trained_here_is_pinned_by_its_weights(trained):
-    manifest = ModelManifest.model_validate_json((trained / MANIFEST).read_text())
-    assert manifest == ModelManifest(reference=".", weights_sha256=weights_sha256(trained))
+    manifest = ModelManifest.read(trained / MANIFEST, "prepare_model")
+    assert (manifest.reference, manifest.weights_sha256) == (".", weights_sha256(trained))
+    assert {file.path for file in manifest.files} | {MANIFEST} == {path.name for path in trained.iterdir()}
     assert (trained / "config.json").is_file()
 
 
@@ -51,7 +52,7 @@ def test_a_second_run_writes_the_same_bytes(trained, text):
 def test_a_local_folder_is_only_pinned(trained, text):
     prepare_model.run(PrepareModel(model=str(trained)), text, EXECUTION, Path("pinned"))
     assert [path.name for path in Path("pinned").iterdir()] == [MANIFEST]
-    manifest = ModelManifest.model_validate_json((Path("pinned") / MANIFEST).read_text())
+    manifest = ModelManifest.read(Path("pinned") / MANIFEST, "prepare_model")
     assert manifest.reference == str(trained)
     assert manifest.weights_sha256 == weights_sha256(trained)
 

@@ -42,6 +42,7 @@ from tests.support.small_training import CPU, METHODS, settings
 RUNS = [Run("eeg", method, 0) for method in ("baseline", "mfr")]
 KEYS = ("first", "second")
 ABSENT = "absent"
+DAMAGES = ["bit", "bit", "cut", "twice", "zeros", "splice", "swap", "number", "number", "insert", "text", "empty", "folder"]
 
 
 def make() -> None:
@@ -94,7 +95,9 @@ def kinds(params: Params) -> list[Kind]:
     for place, read in ((paths.curves, first.curves), (paths.features, first.latents), (paths.evaluation, first.latents)):
         found.append(Kind(first.path(place), second.path(place), read))
     both = Runs("eeg", runs.section, RUNS[:1]), Runs("eeg", runs.section, RUNS[1:])
-    found.append(Kind(paths.evaluation("eeg", "mfr", 0), paths.evaluation("eeg", "baseline", 0), lambda: _fresh(both[1]).evaluations))
+    found.append(
+        Kind(paths.evaluation("eeg", "mfr", 0), paths.evaluation("eeg", "baseline", 0), lambda: _fresh(both[1]).evaluations)
+    )
     found.append(Kind(paths.denoising("mfr", 0), paths.denoising("baseline", 0), lambda: eeg.numbers(_fresh(runs))))
     found.append(Kind(paths.RECORDINGS_TABLE, first.path(paths.curves), lambda: eeg.numbers(_fresh(runs))))
     manifests = paths.RECORDINGS / MANIFEST, paths.MODEL / MANIFEST
@@ -139,7 +142,9 @@ def damaged(content: bytes, other: bytes, chance: random.Random) -> bytes | None
 
     own, foreign, place = span(len(content)), span(len(other)), chance.randrange(len(content))
     changed = bytearray(content)
-    kind = chance.choice(("bit", "bit", "cut", "twice", "zeros", "splice", "swap", "number", "number", "insert", "text", "empty", "folder"))
+    kind = chance.choice(
+        ("bit", "bit", "cut", "twice", "zeros", "splice", "swap", "number", "number", "insert", "text", "empty", "folder")
+    )
     if kind == "bit":
         # Half of them in the first 2000 bytes, where binary files say what they are.
         changed[place if chance.random() < 0.5 else place % 2000] ^= 1 << chance.randrange(8)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mne.datasets.eegbci import load_data
+from pydantic import Field
 
 from mfr.config.eeg import Eegbci
 from mfr.runtime.errors import UserError
@@ -21,7 +22,7 @@ class RecordingManifest(Record):
 
     root: str
     files: list[PinnedFile]
-    companions: list[PinnedFile] = []
+    companions: list[PinnedFile] = Field(default_factory=list)
 
 
 def ending(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
@@ -14,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 from mfr.runtime.errors import UserError
 from mfr.runtime.records import Record
 from mfr.sources.language_model.hub import commit_of
-from mfr.sources.manifest import PinnedFile, check_unchanged, pinned, read_manifest, sha256
+from mfr.sources.manifest import MANIFEST, PinnedFile, check_unchanged, pinned, read_manifest, sha256
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -32,7 +33,7 @@ class ModelManifest(Record):
     reference: str
     revision: str | None = None
     weights_sha256: str | None = None
-    files: list[PinnedFile] = []
+    files: list[PinnedFile] = Field(default_factory=list)
 
 
 def pin(model: str, revision: str | None) -> ModelManifest:
@@ -54,6 +55,11 @@ def pin(model: str, revision: str | None) -> ModelManifest:
     return ModelManifest(reference=str(folder.resolve()), weights_sha256=weights_sha256(folder), files=pinned(folder, files))
 
 
+def written(folder: Path) -> list[PinnedFile]:
+    """The files of the model that prepare_model wrote to `folder`, with their hashes."""
+    return pinned(folder, [path for path in folder.iterdir() if path.name != MANIFEST], with_time=False)
+
+
 def weights_sha256(folder: Path) -> str:
     """SHA-256 of a folder's weight files, concatenated in order of name.
 
@@ -68,10 +74,10 @@ def weights_sha256(folder: Path) -> str:
 def model_manifest(folder: Path) -> ModelManifest:
     """The manifest that prepare_model wrote to `folder`.
 
-    Raises `UserError` if it is missing, or if a file of a pinned folder is missing or changed.
+    Raises `UserError` if it is missing, or if a file of the model's folder is missing or changed.
     """
     manifest = read_manifest(ModelManifest, folder, "prepare_model")
-    check_unchanged(Path(manifest.reference), manifest.files, "prepare_model")
+    check_unchanged(folder / manifest.reference, manifest.files, "prepare_model")
     return manifest
 
 
