@@ -11,7 +11,7 @@ from mfr.config.experiment import Execution
 from mfr.config.language_model import PrepareModel, Text, TrainedHere
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.model import ModelManifest, weights_sha256
+from mfr.sources.language_model.model import ModelManifest, model_manifest, weights_sha256
 from mfr.sources.manifest import MANIFEST
 from stages import prepare_model
 
@@ -41,6 +41,18 @@ def test_the_model_trained_here_is_pinned_by_its_weights(trained):
     assert (manifest.reference, manifest.weights_sha256) == (".", weights_sha256(trained))
     assert {file.path for file in manifest.files} | {MANIFEST} == {path.name for path in trained.iterdir()}
     assert (trained / "config.json").is_file()
+
+
+def test_a_model_trained_here_that_was_changed_is_refused(trained):
+    path = trained / "tokenizer.json"
+    content = path.read_text()
+    path.write_text(content.replace("0", "1", 1))
+    try:
+        with pytest.raises(UserError, match=r"tokenizer\.json: has changed since prepare_model listed it"):
+            model_manifest(trained)
+    finally:
+        path.write_text(content)
+    assert model_manifest(trained).reference == "."
 
 
 def test_a_second_run_writes_the_same_bytes(trained, text):

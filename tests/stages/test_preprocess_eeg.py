@@ -175,6 +175,15 @@ def test_a_file_that_is_not_the_one_in_the_manifest(change, message):
         preprocess()
 
 
+def test_a_simulated_recording_that_was_changed_is_refused():
+    prepare_recordings.run(PrepareRecordings(simulated=Simulated(subjects=3, seconds=10)), Path("recordings"))
+    path = sorted(Path("recordings").rglob("*.edf"))[-1]
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    with pytest.raises(UserError, match=rf"{path}: has changed since prepare_recordings listed it"):
+        preprocess()
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"root": "."}', '{"root": ".", "files": [{}]}'])
 def test_a_broken_manifest(text):
     with pytest.raises(UserError, match="no such file; run prepare_recordings first"):
