@@ -16,7 +16,6 @@ from mfr.config.experiment import Execution, Params
 from mfr.denoising import noise
 from mfr.denoising.denoisers import (
     Reconstruct,
-    Scores,
     pca,
     principal_components,
     reconstruction,
@@ -24,6 +23,7 @@ from mfr.denoising.denoisers import (
     training_moments,
     wiener,
 )
+from mfr.denoising.records import COLUMNS, Denoising
 from mfr.denoising.windows import read_windows, shape_of
 from mfr.runtime import paths
 from mfr.runtime.files import writing
@@ -48,18 +48,19 @@ class Files:
 
 
 def run(files: Files, settings: Denoise, output: Path, execution: Execution) -> pd.DataFrame:
-    """Write and return a table of how well each denoiser removes each noise at each strength.
+    """Write a record of how well each denoiser removes each noise at each strength, and return it as a table.
 
-    It has one row per noise, strength and denoiser. The denoisers are `nothing`, `wiener`, and for each k `sae`, and `pca`
-    with k components. Raises `UserError` if the SAEs were trained on vectors of another size.
+    The table has one row per noise, strength and denoiser. The denoisers are `nothing`, `wiener`, and for each k `sae`, and
+    `pca` with k components. Raises `UserError` if the SAEs were trained on vectors of another size.
     """
     limit_threads(execution.threads)
     saes = read_saes(files.saes, files.card).to(resolve_device(execution.device))
+    assert saes.card is not None
     with writing(output) as [part], Vectors(files.train) as train, Vectors(files.heldout) as heldout:
-        check_size(heldout, saes, files.saes)
-        columns = ["noise", "snr_db", "denoiser", "k", *Scores._fields]
-        table = pd.DataFrame(_rows(saes, train, heldout, settings), columns=columns)
-        table.to_csv(part, index=False, float_format="%.6g")
+        for vectors in (heldout, train):
+            check_size(vectors, saes, files.saes)
+        table = pd.DataFrame(_rows(saes, train, heldout, settings), columns=COLUMNS)
+        part.write_text(Denoising.of(table, saes.card.saes_sha256, heldout.identity()).text())
     return table
 
 

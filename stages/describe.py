@@ -14,7 +14,7 @@ from mfr.runtime.files import writing
 from mfr.runtime.progress import Ticker
 from mfr.runtime.wording import counted
 from mfr.saes.ensemble import Ensemble
-from mfr.saes.files import check_size, read_saes
+from mfr.saes.files import check_saes, check_size, read_saes
 from mfr.vectors.reader import Vectors
 from stages.common import call, stage_parser
 
@@ -30,6 +30,8 @@ def run(name: str, section: SourceSection, runs: Sequence[tuple[str, int]], exec
         Vectors(paths.vectors(name, "heldout")) as vectors,
         Ticker(execution.progress_s) as report,
     ):
+        for method, seed in runs:
+            check_saes(paths.saes(name, method, seed), paths.saes_card(name, method, seed))
         contexts = contexts_of(section, vectors, device)
         for done, (method, seed) in enumerate(runs):
             report(f"describe: {done} of {counted(len(runs), 'run')}")

@@ -144,6 +144,7 @@ def write_file(path: Path, job: Job, split: Split, dtype: str, blocks: Blocks) -
     columns = {"vectors": ((size,), dtype)} | {name: ((), "int32") for name in ("token_ids", "position", "sequence")}
     tokens: list[np.ndarray] = []
     with VectorWriter(path, "language_model", columns) as writer:
+        writer.describe("split", split)
         for name, value in job.origin().items():
             writer.describe(name, value)
         if dtype != job.dump.dtype:

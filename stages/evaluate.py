@@ -15,6 +15,7 @@ from mfr.evaluation.own import own_measures
 from mfr.evaluation.records import Evaluation
 from mfr.runtime import paths
 from mfr.runtime.files import writing
+from mfr.runtime.records import file_sha256
 from mfr.saes.files import check_size, read_saes
 from mfr.vectors.reader import Vectors
 from stages.common import call, find_method, stage_parser
@@ -41,6 +42,7 @@ def run(
         check_size(vectors, saes, trained.saes)
         sums, pairs = sum_over(vectors, saes), compared(saes.W)
         table = latent_table(saes, sums, pairs, vectors.features)
+        table.to_csv(latents_part, index=False, float_format="%.6g")
         evaluation = Evaluation(
             source=vectors.source,
             method=method,
@@ -48,6 +50,9 @@ def run(
             rows=vectors.rows,
             saes=[sae_metrics(sums, i, k) for i, k in enumerate(saes.k)],
             pairs=[pair.metrics for pair in pairs],
+            saes_sha256=saes.card.saes_sha256,
+            heldout_sha256=vectors.identity(),
+            latents_sha256=file_sha256(latents_part),
         )
         if vectors.features is not None and isinstance(settings, EvaluateTruth):
             for W, metrics in zip(saes.W, evaluation.saes, strict=True):
@@ -58,8 +63,7 @@ def run(
         evaluation.own = own.of_source
         for metrics, values in zip(evaluation.saes, own.of_saes, strict=True):
             metrics.own = values
-        evaluation_part.write_text(evaluation.model_dump_json(indent=2, exclude_none=True) + "\n")
-        table.to_csv(latents_part, index=False, float_format="%.6g")
+        evaluation_part.write_text(evaluation.text(exclude_none=True))
     return evaluation
 
 

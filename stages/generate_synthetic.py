@@ -28,6 +28,7 @@ def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
     with writing(train, heldout) as parts, deferred() as check:
         for part, split, rows in zip(parts, ("train", "heldout"), (settings.train_rows, settings.heldout_rows)):
             with VectorWriter(part, "synthetic", columns) as writer:
+                writer.describe("split", split)
                 writer.describe("parameters", settings.model_dump_json())
                 writer.attach("features", true_features(settings))
                 if rows is None:

@@ -11,7 +11,7 @@ from mfr.runtime import paths
 from mfr.runtime.files import check_outside, writing
 from mfr.runtime.progress import Ticker
 from mfr.sources.language_model.gpt2 import train_small_gpt2
-from mfr.sources.language_model.model import TRAINED_HERE, ModelManifest, check_usable, pin, weights_sha256
+from mfr.sources.language_model.model import ModelManifest, check_usable, pin, trained_here
 from mfr.sources.language_model.text import documents, report
 from mfr.sources.manifest import MANIFEST
 from stages.common import call, stage_parser
@@ -30,13 +30,13 @@ def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -
             device = resolve_device(execution.device)
             with Ticker(execution.progress_s) as ticker:
                 train_small_gpt2(documents(text, "train"), prepare.trained_here, folder, device, ticker)
-            manifest = ModelManifest(reference=TRAINED_HERE, weights_sha256=weights_sha256(folder))
+            manifest = trained_here(folder)
         else:
             check_outside(Path(prepare.model).expanduser(), output, "prepare_model.model")
             pinned = pin(prepare.model, prepare.revision)
             check_usable(pinned)
             manifest = pinned.manifest
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+        (folder / MANIFEST).write_text(manifest.text())
     return manifest
 
 

@@ -31,7 +31,7 @@ def run(parameters: PrepareRecordings, output: Path) -> RecordingManifest:
             check_outside(root, output, "prepare_recordings.recordings")
             manifest, lines = pin(root)
             print(*lines, sep="\n", end="\n" * bool(lines), file=sys.stderr)
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n")
+        (folder / MANIFEST).write_text(manifest.text())
     return manifest
 
 

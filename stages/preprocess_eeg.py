@@ -17,11 +17,12 @@ from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.runtime.files import writing
 from mfr.runtime.progress import Ticker
+from mfr.runtime.records import file_sha256
 from mfr.runtime.resume import Parts
 from mfr.runtime.wording import counted
 from mfr.sources.eeg.artefacts import REASONS
 from mfr.sources.eeg.montage import Montage
-from mfr.sources.eeg.preprocessing import Job, columns, convert, outcome_of, sha256_of
+from mfr.sources.eeg.preprocessing import Job, columns, convert, is_converted, outcome_of, sha256_of
 from mfr.sources.eeg.recordings import recording_manifest
 from mfr.sources.eeg.signals import window_samples
 from mfr.sources.eeg.split import SPLITS, Split, by_time, why_empty
@@ -71,14 +72,15 @@ def run(
                 origin = {"recording": index, "subject": subjects.index(rows[index].subject)}
                 _write(job, rows[index], origin, parts, writers)
             hashes = [sha256_of(found.jobs[index], parts) if index in found.jobs else "" for index in range(len(rows))]
+            _save(rows, table_part)
             facts = _facts(parameters, found.montage, rows) | {"files_sha256": json.dumps(hashes)}
+            facts["recordings_sha256"] = file_sha256(table_part)
             for side, writer in writers.items():
                 if not writer.rows and (side != "validation" or parameters.validation_share > 0):
                     verdicts = ((job.plan, outcome_of(job, parts).verdicts) for job in jobs.values())
                     raise UserError(why_empty(side, verdicts, parameters))
-                for name, value in facts.items():
+                for name, value in {"split": side, **facts}.items():
                     writer.describe(name, value)
-        _save(rows, table_part)
     parts.delete()
     used = sum(row.status == "used" for row in rows)
     counts = ", ".join(f"{writer.rows} {side}" for side, writer in writers.items())
@@ -103,7 +105,7 @@ def _save(rows: list[Row], table: Path) -> None:
 
 def _convert(jobs: list[Job], parts: Parts, execution: Execution) -> None:
     """Filter the recordings that are not yet in `parts`."""
-    left = [job for job in jobs if job.name not in parts]
+    left = [job for job in jobs if not is_converted(job, parts)]
     with Ticker(execution.progress_s) as report:
         for done, _ in enumerate(in_processes(convert, left, parts, execution.workers), start=len(jobs) - len(left) + 1):
             report(f"preprocess_eeg: {done} of {counted(len(jobs), 'usable file')}")

@@ -1,7 +1,6 @@
 """Train one ensemble of SAEs: one source, method and seed."""
 
 import argparse
-import json
 import sys
 import warnings
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from mfr.config.experiment import Execution, Params
 from mfr.config.training import Method, Train
 from mfr.runtime import paths
 from mfr.runtime.files import writing
+from mfr.runtime.records import file_sha256
 from mfr.saes.ensemble import Card
 from mfr.saes.files import content
 from mfr.training.curves import CurveRow
@@ -47,9 +47,15 @@ def run(data: Path, settings: Train, method: Method, seed: int, outputs: Outputs
         trainer = Trainer(vectors, settings, method, seed, resolve_device(execution.device))
         saes = trainer.run(saving, execution.progress_s)
         saes_part.write_bytes(content(saes))
-        card = card.model_copy(update={"scale": trainer.scaling.scale, "reinits": trainer.progress.reinits})
-        card_part.write_text(json.dumps(card.model_dump(), indent=2) + "\n")
         pd.DataFrame([vars(row) for row in trainer.progress.curves]).to_csv(curves_part, index=False)
+        found = {
+            "scale": trainer.scaling.scale,
+            "reinits": trainer.progress.reinits,
+            "recipe_sha256": vectors.recipe(),
+            "saes_sha256": file_sha256(saes_part),
+            "curves_sha256": file_sha256(curves_part),
+        }
+        card_part.write_text(card.model_copy(update=found).text())
     outputs.checkpoint.unlink(missing_ok=True)
     return trainer.progress.curves
 

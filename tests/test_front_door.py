@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import mfr
 from mfr.export.saelens import write_sae
@@ -14,13 +13,11 @@ from mfr.runtime.errors import UserError
 from mfr.saes.ensemble import Ensemble
 from mfr.sources.source import Origin
 from tests.conftest import ROOT
-from tests.support.small_training import card
+from tests.support import small_training
 
 
 def write_run(folder: Path, saes: Ensemble) -> Path:
-    folder.mkdir(parents=True)
-    save_file({"W": saes.W, "b": saes.b, "offset": saes.offset}, folder / "saes.safetensors")
-    (folder / "saes.json").write_text(card(saes, seed=3))
+    small_training.write_run(folder / "saes.safetensors", saes, seed=3)
     return folder
 
 

@@ -16,8 +16,11 @@ from mfr.comparison.tables import decoder_distances, table3, write_table
 from mfr.compute.seeds import numpy_stream
 from mfr.denoising import noise
 from mfr.denoising.denoisers import Scores, reconstruction
+from mfr.denoising.records import read_denoising
 from mfr.denoising.windows import read_windows, rows_in_turn, shape_of
 from mfr.runtime import paths
+from mfr.runtime.errors import UserError
+from mfr.runtime.records import check
 from mfr.vectors.reader import Vectors
 
 TRACE_WINDOWS, SPECTRUM_WINDOWS, DRAWN_NOISE_DB = 8, 200, 0
@@ -37,6 +40,7 @@ def write(runs: Runs, folder: Path) -> None:
     with Vectors(paths.vectors(runs.source, "heldout")) as heldout:
         _draw_signals(folder, runs.runs[0], heldout)
         _draw_features(folder, runs.runs, heldout)
+        _check_recordings(heldout)
     shutil.copyfile(paths.RECORDINGS_TABLE, folder / "recordings.csv")
 
 
@@ -45,6 +49,8 @@ def numbers(runs: Runs) -> Numbers:
 
     The gain is a mean over kinds of noise, noise levels and k.
     """
+    with Vectors(paths.vectors(runs.source, "heldout")) as heldout:
+        _check_recordings(heldout)
     status = pd.read_csv(paths.RECORDINGS_TABLE)["status"]
     gains = runs.once(_denoising).groupby("denoiser")["snr_gain_db"].mean()
     by_method = {method: {"gain_db": float(gains[method])} for method in runs.methods}
@@ -53,7 +59,21 @@ def numbers(runs: Runs) -> Numbers:
 
 
 def _denoising(runs: Runs) -> pd.DataFrame:
-    return denoising_table(runs.labelled(lambda _, method, seed: paths.denoising(method, seed)))
+    return denoising_table(runs.labelled(_denoising_of))
+
+
+def _denoising_of(run: Run) -> pd.DataFrame:
+    path = run.path(lambda _, method, seed: paths.denoising(method, seed))
+    found = read_denoising(path)
+    run.check_measured(found.saes_sha256, path, "denoise")
+    if found.heldout_sha256 != run.evaluation().heldout_sha256:
+        raise UserError(f"{path}: of other held-out vectors than {run.path(paths.evaluation)}; run denoise again")
+    return found.table()
+
+
+def _check_recordings(heldout: Vectors) -> None:
+    """Raise `UserError` if the table of recordings is not the one written with these vectors."""
+    check(paths.RECORDINGS_TABLE, heldout.fact("recordings_sha256"), heldout.path, "preprocess_eeg")
 
 
 def _draw_signals(folder: Path, run: Run, heldout: Vectors) -> None:
@@ -87,7 +107,7 @@ def _draw_features(folder: Path, runs: list[Run], heldout: Vectors) -> None:
     shape = shape_of(heldout)
     features = {}
     for run in [run for run in runs if run.seed == runs[0].seed][:SHOWN_METHODS]:
-        saes, table = run.read(), pd.read_csv(run.path(paths.features))
+        saes, table = run.read(), run.latents()
         most = int(np.argmax(saes.k))
         for latent in table[table["sae"] == most].nlargest(SHOWN_FEATURES, "frequency").itertuples():
             feature = normalize(saes.W[most, latent.latent], dim=0).view(len(shape.channels), shape.samples).numpy()

@@ -13,8 +13,10 @@ from mfr.comparison.summary import long_table, summarise
 from mfr.config.source import SourceSection
 from mfr.evaluation.records import Evaluation
 from mfr.runtime import paths
-from mfr.saes.ensemble import Ensemble
-from mfr.saes.files import read_saes
+from mfr.runtime.errors import UserError
+from mfr.runtime.records import check
+from mfr.saes.ensemble import Card, Ensemble
+from mfr.saes.files import read_card, read_saes
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,37 @@ class Run:
     def read(self) -> Ensemble:
         """Read its SAEs."""
         return read_saes(self.path(paths.saes), self.path(paths.saes_card))
+
+    def card(self) -> Card:
+        """Read the card of its SAEs."""
+        return read_card(self.path(paths.saes_card))
+
+    def check_measured(self, saes_sha256: str, path: Path, stage: str) -> None:
+        """Raise `UserError` if the file at `path`, which `stage` wrote, is of other SAEs than the run's."""
+        if saes_sha256 != self.card().saes_sha256:
+            raise UserError(f"{path}: of other SAEs than those in {path.parent}; run {stage} again")
+
+    def evaluation(self) -> Evaluation:
+        """Read its record from stage evaluate; `UserError` if it is of another run."""
+        path = self.path(paths.evaluation)
+        found = Evaluation.read(path, "evaluate")
+        if (found.source, found.method, found.seed) != (self.source, self.method, self.seed):
+            whose = f"{found.source}/{found.method} seed {found.seed}"
+            raise UserError(f"{path}: the evaluation of {whose}; run evaluate again")
+        self.check_measured(found.saes_sha256, path, "evaluate")
+        return found
+
+    def latents(self) -> pd.DataFrame:
+        """Read its table from stage evaluate, one row per latent."""
+        path = self.path(paths.features)
+        check(path, self.evaluation().latents_sha256, self.path(paths.evaluation), "evaluate")
+        return pd.read_csv(path)
+
+    def curves(self) -> pd.DataFrame:
+        """Read its learning curves."""
+        path = self.path(paths.curves)
+        check(path, self.card().curves_sha256, self.path(paths.saes_card), "train")
+        return pd.read_csv(path)
 
 
 @dataclass(frozen=True)
@@ -51,8 +84,13 @@ class Runs:
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
-        """Each run's record from stage evaluate, in the order of `runs`."""
-        return [Evaluation.model_validate_json(run.path(paths.evaluation).read_text()) for run in self.runs]
+        """Each run's record from stage evaluate, in the order of `runs`; `UserError` if they are not comparable."""
+        found = [run.evaluation() for run in self.runs]
+        for run, evaluation in zip(self.runs, found, strict=True):
+            if evaluation.heldout_sha256 != found[0].heldout_sha256:
+                first, other = (each.path(paths.evaluation) for each in (self.runs[0], run))
+                raise UserError(f"{other}: of other held-out vectors than {first}; run evaluate again")
+        return found
 
     @cached_property
     def values(self) -> pd.DataFrame:
@@ -67,12 +105,12 @@ class Runs:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """Learning curves of all runs: one row per run, logged step and SAE."""
-        return self.labelled(paths.curves)
+        return self.labelled(Run.curves)
 
     @cached_property
     def latents(self) -> pd.DataFrame:
         """Statistics of the latents of all runs: one row per run and latent."""
-        return self.labelled(paths.features)
+        return self.labelled(Run.latents)
 
     @cached_property
     def consistency(self) -> pd.DataFrame:
@@ -100,9 +138,9 @@ class Runs:
         """Names of the methods, in the order of `runs`."""
         return list(dict.fromkeys(run.method for run in self.runs))
 
-    def labelled(self, place: Callable[[str, str, int], Path]) -> pd.DataFrame:
-        """The CSV table at `place` of every run, concatenated, with columns `method` and `seed`."""
-        tables = [pd.read_csv(run.path(place)).assign(method=run.method, seed=run.seed) for run in self.runs]
+    def labelled(self, read: Callable[[Run], pd.DataFrame]) -> pd.DataFrame:
+        """The table that `read` gives of every run, concatenated, with columns `method` and `seed`."""
+        tables = [read(run).assign(method=run.method, seed=run.seed) for run in self.runs]
         return pd.concat(tables, ignore_index=True)
 
     def _read(self, method: str) -> dict[int, Ensemble]:

@@ -2,7 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, Field
+
+from mfr.runtime.records import Record
 
 # NaN and infinity become null in JSON, which has neither; null is read as NaN.
 Number = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
@@ -60,8 +62,11 @@ class SimilarityCorrelation(BaseModel):
     r_hungarian: Number
 
 
-class Evaluation(BaseModel):
-    """One ensemble on held-out vectors; own has the source's measures of itself by name."""
+class Evaluation(Record):
+    """One ensemble on held-out vectors; own has the source's measures of itself by name.
+
+    The hashes are of the weights, of the held-out vectors, as `Vectors.identity` gives it, and of the table of latents.
+    """
 
     source: str
     method: str
@@ -70,4 +75,7 @@ class Evaluation(BaseModel):
     saes: list[SaeMetrics]
     pairs: list[PairMetrics]
     correlation: SimilarityCorrelation | None = None
-    own: dict[str, Number] = {}
+    own: dict[str, Number] = Field(default_factory=dict)
+    saes_sha256: str = ""
+    heldout_sha256: str = ""
+    latents_sha256: str = ""

@@ -12,14 +12,14 @@ from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace the file at `path` atomically.
+def write_whole(path: Path, *content: bytes) -> None:
+    """Replace the file at `path` atomically by one with this content, in one piece or several.
 
     The file is never partial, even if the process is killed.
     """
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
-        file.write(content)
+        file.writelines(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)

@@ -60,7 +60,7 @@ def description(source: str, method: str, seed: str | int) -> Path:
 
 def denoising(method: str, seed: str | int) -> Path:
     """Denoising scores of one ensemble trained on EEG."""
-    return Path(f"runs/eeg/{method}/{seed}/denoising.csv")
+    return Path(f"runs/eeg/{method}/{seed}/denoising.json")
 
 
 def checkpoint(source: str, method: str, seed: str | int) -> Path:

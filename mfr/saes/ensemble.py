@@ -13,17 +13,19 @@ Notation: B batch, d input size, h latents, k active latents; x (B, d), W (h, d)
 from dataclasses import dataclass, replace
 
 import torch
-from pydantic import BaseModel
+from pydantic import Field
 from torch.nn.functional import embedding_bag
 
 from mfr.compute.seeds import torch_stream
 from mfr.config.training import Activation, Method, Precision, Statistic, Train
+from mfr.runtime.records import Record
 
 
-class Card(BaseModel):
+class Card(Record):
     """What an ensemble is: the vectors that it was trained on (source and size d), how, and from which seed.
 
     `train` includes the method's own settings. `scale` is that of scaled inputs, else 1. `reinits` counts each SAE's restarts.
+    The hashes are of how the vectors were made, as `Vectors.recipe` gives it, and of the files of weights and learning curves.
     """
 
     source: str
@@ -32,7 +34,10 @@ class Card(BaseModel):
     train: Train
     method: Method
     scale: float = 1.0
-    reinits: list[int] = []
+    reinits: list[int] = Field(default_factory=list)
+    recipe_sha256: str = ""
+    saes_sha256: str = ""
+    curves_sha256: str = ""
 
 
 @dataclass

@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from mfr.runtime.errors import UserError
+from mfr.runtime.records import Record
 
 MANIFEST = "manifest.json"
 ANNEX = "a git-annex pointer, not the file: fetch it (`git annex get` or `datalad get`)"
@@ -19,18 +20,19 @@ LFS = "a Git LFS pointer, not the file: fetch it (`git lfs pull`)"
 POINTERS = {b"/annex/objects/": ANNEX, b"version https://git-lfs.github.com/spec/": LFS}
 POINTER_BYTES = 1024
 SHOWN = 5
-Manifest = TypeVar("Manifest", bound=BaseModel)
+Manifest = TypeVar("Manifest", bound=Record)
 
 
 class PinnedFile(BaseModel):
     """Path relative to a root, size, and modification time.
 
-    `modified_ns` is None for files that a stage made: their times differ from run to run.
+    Files that a stage made have a hash instead of `modified_ns`: their times differ from run to run.
     """
 
     path: str
     bytes: int
     modified_ns: int | None
+    sha256: str | None = None
 
 
 class HashedFile(BaseModel):
@@ -156,12 +158,14 @@ def sha256(files: Iterable[Path]) -> str:
 
 
 def pinned(root: Path, files: Iterable[Path], with_time: bool = True) -> list[PinnedFile]:
-    """State of `files` below `root`, sorted by path; without `with_time` their times are None."""
-    states = [(path.relative_to(root).as_posix(), path.stat()) for path in files]
-    return [
-        PinnedFile(path=path, bytes=state.st_size, modified_ns=state.st_mtime_ns if with_time else None)
-        for path, state in sorted(states)
-    ]
+    """State of `files` below `root`, sorted by path; without `with_time` they have hashes instead of times."""
+    return [_pinned(root, path, with_time) for path in sorted(files, key=lambda path: path.relative_to(root).as_posix())]
+
+
+def _pinned(root: Path, path: Path, with_time: bool) -> PinnedFile:
+    state = path.stat()
+    known = {"modified_ns": state.st_mtime_ns} if with_time else {"modified_ns": None, "sha256": sha256([path])}
+    return PinnedFile(path=path.relative_to(root).as_posix(), bytes=state.st_size, **known)
 
 
 def check_unchanged(root: Path, files: list[PinnedFile], stage: str) -> None:
@@ -170,6 +174,7 @@ def check_unchanged(root: Path, files: list[PinnedFile], stage: str) -> None:
         path = root / file.path
         state = path.stat() if path.is_file() else None
         same = state and state.st_size == file.bytes and file.modified_ns in (None, state.st_mtime_ns)
+        same = same and file.sha256 in (None, file.sha256 and sha256([path]))
         if not same:
             what = "has changed" if state else "has gone missing"
             raise UserError(f"{path}: {what} since {stage} listed it; restore it, or run {stage} again")
@@ -196,13 +201,6 @@ def check_same(root: Path, files: list[HashedFile], found: Iterable[Path], stage
 def read_manifest(kind: type[Manifest], folder: Path, stage: str) -> Manifest:
     """The manifest that `stage` wrote to `folder`.
 
-    Raises `UserError` if it is missing or not of this kind.
+    Raises `UserError` if it is missing, damaged or not of this kind.
     """
-    path = folder / MANIFEST
-    try:
-        return kind.model_validate_json(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run {stage} first") from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a manifest of {stage} ({reason}); run {stage} again") from None
+    return kind.read(folder / MANIFEST, stage)

@@ -47,6 +47,7 @@ class Source:
     """Default answers of a source; each source overrides those that differ."""
 
     splits: Sequence[str] = ("train", "heldout")
+    vectors_by: str = "the stage that makes it"  # the stage that writes the splits
     prepared: Sequence[Path] = ()  # outputs of its stages other than vectors
     read_with_vectors: Sequence[Path] = ()  # those that evaluate and describe read
     read_by_compare: Sequence[Path] = ()  # those that compare reads

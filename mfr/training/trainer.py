@@ -15,7 +15,6 @@ from mfr.config.training import Method, Train
 from mfr.mutual.dead_latents import add_auxk, overwrite, transplants
 from mfr.mutual.penalty import Penalty, PenaltyCurve
 from mfr.mutual.reinitialisation import restart, to_restart
-from mfr.runtime.errors import UserError
 from mfr.runtime.interruption import Interrupted, Interruption, deferred
 from mfr.runtime.progress import Ticker
 from mfr.saes import step, step_cpu
@@ -217,13 +216,15 @@ class Trainer:
         return [(f"{name}{i}", getattr(member, name)) for i, member in enumerate(self.members) for name in ("W", "b")]
 
     def _resume(self, saving: Saving) -> None:
-        if not saving.path.exists():
-            return
         try:
-            tensors, self.progress = checkpoint.load(saving.path, saving.key)
-        except UserError as error:
+            loaded = checkpoint.load(saving.path, saving.key)
+            if loaded is None:
+                return
+            self._check(saving.path, *loaded)
+        except checkpoint.NotResumableError as error:
             print(f"{error}; starting from step 0", file=sys.stderr)
             return
+        tensors, self.progress = loaded
         print(f"resuming at step {self.progress.step}", file=sys.stderr)
         tensors = {name: tensor.to(self.device) for name, tensor in tensors.items()}
         self.saes.W.copy_(tensors["W"])
@@ -235,3 +236,23 @@ class Trainer:
         for name, parameter in self._named_parameters():
             moments = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
             self.optimizer.state[parameter].update(moments)
+
+    def _check(self, path: Path, tensors: dict[str, torch.Tensor], progress: Progress) -> None:
+        """Raise `NotResumableError` unless a checkpoint has what `_tensors` gives for this training."""
+        n, h = self.saes.b.shape
+        kinds: dict[str, checkpoint.Kind] = {
+            name: (tuple(tensor.shape), tensor.dtype)
+            for name, tensor in (("W", self.saes.W), ("b", self.saes.b), ("idle", self.idle))
+        }
+        if "losses" in tensors:
+            kinds["losses"] = ((None, n), self.saes.W.dtype)
+        for name, parameter in self._named_parameters():
+            kinds |= {f"{name}.{moment}": (tuple(parameter.shape), parameter.dtype) for moment in ("exp_avg", "exp_avg_sq")}
+            kinds[f"{name}.step"] = ((), torch.float32)
+        if self.penalty:
+            kinds |= checkpoint.kinds_of_penalty(self.penalty, tensors)
+        checkpoint.check(path, tensors, kinds)
+        checkpoint.check_matches(path, tensors, h)
+        lengths = len(progress.reinits) == n and len(progress.first_losses) in (0, n)
+        if not (lengths and 0 < progress.step <= self.settings.steps and set(progress.exploded) <= set(range(n))):
+            raise checkpoint.NotResumableError(f"{path}: its progress does not fit this training")

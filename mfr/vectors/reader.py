@@ -2,10 +2,11 @@
 
 A file contains either dense rows, `/vectors (N, d)`, or sparse codes of known features: `/features (G, d)`, `/active (N, a)`
 and `/coefficients (N, a)`. Row n is then Σ_j coefficients[n, j] · features[active[n, j]]. Other datasets of N rows describe the
-origin of each row. The attributes `rows_sha256`, a hash of all datasets of N rows, and `complete` are written last. A file with
-the attribute `drawn` has no rows: the attribute contains the parameters with which its source draws codes.
+origin of each row. The first bytes are a seal; see `mfr.vectors.seal`. A file with the attribute `drawn` has no rows: the
+attribute contains the parameters with which its source draws codes.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Generator, Iterator
@@ -20,41 +21,79 @@ import torch
 from mfr.compute.seeds import numpy_stream
 from mfr.compute.sparse import combine
 from mfr.compute.threads import aligned
+from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.runtime.interruption import deferred
-from mfr.sources.source import source
+from mfr.sources.source import Source, source
+from mfr.vectors.seal import checked
 
 BLOCKS_A_BATCH = 8
 BATCHES_A_POOL = 8
+OF_A_SPLIT = ("split", "drawn")  # facts that differ from split to split
 
 
 class Vectors:
     """Context manager that reads the rows of a file as float32.
 
-    Raises `UserError` for a file that is missing, damaged, incomplete or without rows.
+    Raises `UserError` for a file that is missing, unreadable, open for writing elsewhere, damaged, unfinished, without rows, or
+    in the pipeline's place of other vectors.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = path = Path(path).expanduser()
+        self.stage = _stage(path)
+        self._sha256 = checked(path, self.stage)
         try:
             self.file = h5py.File(path)
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file; run the stage that makes it first") from None
         except OSError as error:
-            raise UserError(
-                f"{path}: cannot be read as HDF5 ({_reason(error)}); if no process is writing it, run its stage again"
-            ) from None
-        if not self.file.attrs.get("complete", False):
-            raise UserError(f"{path}: incomplete (attribute `complete` is not set); run its stage again")
-        self.features = torch.from_numpy(self.attached("features")) if "features" in self.file else None
-        rows = self.file["vectors" if self.features is None else "active"]
-        self.rows, self.size = len(rows), rows.shape[1] if self.features is None else self.features.shape[1]
-        self.drawn = "drawn" in self.file.attrs
-        if self.rows == 0 and not self.drawn:
-            raise UserError(f"{path}: has no vectors; see the log of the stage that made it")
+            raise UserError(f"{path}: cannot be read as HDF5 ({_reason(error)}); run {self.stage} again") from None
+        try:
+            self._check()
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _check(self) -> None:
+        """Read the file's shape; `UserError` if it lacks what every file of vectors has."""
         self.source = self.fact("source")
+        self._check_place()
+        self.features = torch.from_numpy(self.attached("features")) if "features" in self.file else None
+        rows = self._dataset("vectors" if self.features is None else "active", ndim=2)
+        self.rows, self.size = len(rows), rows.shape[1] if self.features is None else self.features.shape[-1]
+        self.drawn = "drawn" in self.file.attrs
+        columns = {name: dataset for name, dataset in self.file.items() if dataset.maxshape[0] is None}
+        uneven = [name for name, dataset in columns.items() if len(dataset) != self.rows]
+        if uneven:
+            raise self._wrong(f"{', '.join(uneven)}: not of {self.rows} rows")
+        if self.features is not None and not (
+            self.features.ndim == 2
+            and self.features.dtype == torch.float32
+            and rows.dtype.kind == "u"
+            and self._dataset("coefficients", ndim=2).shape == rows.shape
+        ):
+            raise self._wrong("features, active and coefficients do not fit")
+        if self.features is None and rows.dtype.kind != "f":
+            raise self._wrong("vectors: not of floating-point numbers")
+        if self.rows == 0 and not self.drawn:
+            raise UserError(f"{self.path}: has no vectors; see the log of {self.stage}")
         # Imported now, not at the first batch: `mfr.runtime.resume.code_in_use` must see the code that draws.
         self._draw = source(self.source).draw if self.drawn else None
+
+    def _check_place(self) -> None:
+        """Raise `UserError` for vectors of another source or split in a place that the pipeline has for its own."""
+        folder, split = self.path.parent.name, self.path.stem
+        own = str(self.file.attrs.get("split", split))
+        if self.path == paths.vectors(folder, split) and (self.source, own) != (folder, split):
+            raise UserError(f"{self.path}: contains the {own} vectors of {self.source}; run {self.stage} again")
+
+    def _dataset(self, name: str, ndim: int | None = None) -> h5py.Dataset:
+        found = self.file.get(name)
+        if not isinstance(found, h5py.Dataset) or ndim not in (None, found.ndim):
+            raise self._wrong(f"{name}: no such dataset")
+        return found
+
+    def _wrong(self, what: str) -> UserError:
+        return UserError(f"{self.path}: not the vectors that are needed here ({what}); run {self.stage} again")
 
     def read(self, start: int, stop: int) -> torch.Tensor:
         """Rows `start` to `stop` (exclusive), (stop − start, d) float32.
@@ -65,7 +104,10 @@ class Vectors:
 
     def _read(self, start: int, stop: int) -> np.ndarray:
         if self.features is not None:
-            rows = combine(self.features.numpy(), self.file["active"][start:stop], self.file["coefficients"][start:stop])
+            active = self.file["active"][start:stop]
+            if active.size and active.max() >= len(self.features):
+                raise self._wrong(f"active: an index is not below {len(self.features)}")
+            rows = combine(self.features.numpy(), active, self.file["coefficients"][start:stop])
         else:
             rows = self.file["vectors"][start:stop].astype(np.float32)
         if not np.isfinite(rows.sum()):
@@ -75,24 +117,30 @@ class Vectors:
                 raise UserError(f"{self.path}: row {row} has NaN or infinity; check the input of its stage, then run it again")
         return rows
 
-    @deferred()
     def identity(self) -> str:
-        """String that identifies these vectors: file size and attributes, with the rows' hash."""
-        facts = {name: str(value) for name, value in sorted(self.file.attrs.items())}
-        return json.dumps([self.path.stat().st_size, facts])
+        """SHA-256 of the file's content, facts included."""
+        return self._sha256
+
+    @deferred()
+    def recipe(self) -> str:
+        """SHA-256 of the facts that all splits share: how they were made."""
+        facts = {name: str(value) for name, value in self.file.attrs.items() if name not in OF_A_SPLIT}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def fact(self, name: str) -> str:
-        """Attribute that `VectorWriter.describe` stored."""
+        """Attribute that `VectorWriter.describe` stored; `UserError` if there is none of this name."""
+        if name not in self.file.attrs:
+            raise self._wrong(f"{name}: no such attribute")
         return str(self.file.attrs[name])
 
     def column(self, name: str, rows: slice | np.ndarray) -> np.ndarray:
-        """Values of a column at `rows`, a slice or increasing row numbers."""
-        values: np.ndarray = self.file[name][rows]
+        """Values of a column at `rows`, a slice or increasing row numbers; `UserError` if there is no such column."""
+        values: np.ndarray = self._dataset(name)[rows]
         return values
 
     def attached(self, name: str) -> np.ndarray:
-        """A whole column, or an array that `VectorWriter.attach` stored."""
-        values: np.ndarray = self.file[name][:]
+        """A whole column, or an array that `VectorWriter.attach` stored; `UserError` if there is none of this name."""
+        values: np.ndarray = self._dataset(name)[:]
         return values
 
     def sequential(self, batch: int) -> Iterator[torch.Tensor]:
@@ -156,6 +204,17 @@ class Vectors:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.file.close()
+
+
+def _stage(path: Path) -> str:
+    """The stage that makes a file in the pipeline's place of a source's vectors."""
+    name = path.parent.name
+    if path == paths.vectors(name, path.stem) and name.isidentifier():
+        try:
+            return source(name).vectors_by
+        except ModuleNotFoundError:
+            pass
+    return Source.vectors_by
 
 
 def _reason(error: OSError) -> str:

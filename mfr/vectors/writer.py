@@ -1,6 +1,5 @@
 """Write vectors to an HDF5 file, row by row."""
 
-import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing_extensions import Buffer
 
 from mfr.runtime.errors import UserError
 from mfr.runtime.interruption import deferred
+from mfr.vectors import seal
 
 CHUNK_BYTES = 1 << 15
 
@@ -26,16 +26,14 @@ class VectorWriter:
     @deferred()
     def __init__(self, path: Path, source: str, columns: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
         self.sink = _Sink(path, "w+")
-        self.file = h5py.File(self.sink, "w")
+        self.file = h5py.File(self.sink, "w", userblock_size=seal.SIZE)
         self.file.attrs["source"] = source
-        self.file.attrs["complete"] = False
         self.rows = 0
         for name, (shape, dtype) in columns.items():
             row_bytes = int(np.prod(shape, dtype=int)) * np.dtype(dtype).itemsize
             chunk = max(1, CHUNK_BYTES // row_bytes)
             self.file.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(chunk, *shape))
         self.columns = list(columns)
-        self.digests = {name: hashlib.sha256() for name in columns}
 
     @deferred()
     def append(self, **rows: np.ndarray) -> None:
@@ -51,10 +49,8 @@ class VectorWriter:
             dataset = self.file[name]
             if dataset.dtype == np.float16 and _overflows(values):
                 raise UserError(f"{name}: a value after row {self.rows} overflows float16; store these vectors as float32")
-            stored = np.ascontiguousarray(values, dataset.dtype)
             dataset.resize(end, axis=0)
-            dataset[self.rows : end] = stored
-            self.digests[name].update(stored.tobytes())
+            dataset[self.rows : end] = np.ascontiguousarray(values, dataset.dtype)
         self.rows = end
         self.sink.check()
 
@@ -73,11 +69,9 @@ class VectorWriter:
 
     @deferred()
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            digests = "".join(self.digests[name].hexdigest() for name in sorted(self.digests))
-            self.file.attrs["rows_sha256"] = hashlib.sha256(digests.encode()).hexdigest()
-            self.file.attrs["complete"] = True
         self.file.close()
+        if kind is None and self.sink.failed is None:
+            seal.write_seal(self.sink)
         self.sink.close()
         if kind is None:
             self.sink.check()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mfr.denoising.records import read_denoising
 from mfr.runtime import paths
 from stages import compare, denoise, evaluate, prepare_recordings, preprocess_eeg, train
 from tests.support.small_project import small_project
@@ -59,7 +60,7 @@ def test_table3_agrees_with_the_evaluations() -> None:
 
 def test_the_metrics_hold_what_each_method_gains() -> None:
     metrics = json.loads(paths.metrics("eeg").read_text())["eeg"]
-    table = pd.read_csv(paths.denoising("mfr", 0)).query("denoiser == 'sae'")
+    table = read_denoising(paths.denoising("mfr", 0)).table().query("denoiser == 'sae'")
     assert metrics["mfr"]["gain_db"] == pytest.approx(table["snr_gain_db"].mean(), rel=1e-3)
     losses = [sae["mse"] for sae in json.loads(paths.evaluation("eeg", "mfr", 0).read_text())["saes"]]
     assert metrics["mfr"]["mse"] == pytest.approx(sum(losses) / len(losses), rel=1e-3)

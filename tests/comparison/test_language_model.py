@@ -8,6 +8,7 @@ from mfr.config.load import load
 from mfr.evaluation.records import Evaluation, SaeMetrics
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
+from mfr.saes.ensemble import Card
 from tests.support.small_project import small_project
 
 INTACT = {("baseline", 0): 4.0, ("baseline", 1): 4.002, ("mfr", 0): 4.0, ("mfr", 1): 4.001}
@@ -15,6 +16,7 @@ LOSSES = {("baseline", 0): 4.5, ("baseline", 1): 4.7, ("mfr", 0): 4.2, ("mfr", 1
 
 
 def written_runs(intact: dict[tuple[str, int], float]) -> Runs:
+    section = load(Path("params.yaml")).source("language_model")
     for (method, seed), loss in intact.items():
         own = {"cross_entropy": LOSSES[method, seed]}
         sae = SaeMetrics(k=4, mse=1, l2_squared=1, fvu=1, l0=4, dead=0, unevenness=0, own=own)
@@ -22,8 +24,9 @@ def written_runs(intact: dict[tuple[str, int], float]) -> Runs:
         evaluation = Evaluation(source="language_model", method=method, seed=seed, rows=9, saes=[sae], pairs=[], own=of_source)
         path = paths.evaluation("language_model", method, seed)
         path.parent.mkdir(parents=True)
-        path.write_text(evaluation.model_dump_json(exclude_none=True))
-    section = load(Path("params.yaml")).source("language_model")
+        path.write_text(evaluation.text(exclude_none=True))
+        card = Card(source="language_model", size=1, seed=seed, train=section.train, method=section.methods[method])
+        paths.saes_card("language_model", method, seed).write_text(card.text())
     return Runs("language_model", section, [Run("language_model", *run) for run in intact])
 
 

@@ -10,7 +10,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase, PreTrainedTok
 from mfr.config.language_model import TrainedHere
 from mfr.description.text import TOKENS_AFTER, TOKENS_BEFORE, around, promoted
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
-from mfr.sources.language_model.model import ModelManifest, load, prepared
+from mfr.sources.language_model.model import load, prepared, trained_here
 from mfr.sources.manifest import MANIFEST
 
 WIDTH, LENGTH = 16, 24
@@ -85,7 +85,7 @@ def test_promoted_tokens_are_those_of_the_weights(
         plain.transformer.ln_f.bias.copy_(torch.randn(WIDTH, generator=random))
     plain.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    (tmp_path / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (tmp_path / MANIFEST).write_text(trained_here(tmp_path).text())
     monkeypatch.setattr("mfr.description.text.LOGITS_AT_ONCE", 3 * 512)
     W = 3 * torch.randn(8, WIDTH, generator=random)
     texts, logits = promoted(load(prepared(tmp_path), torch.device("cpu")), W, 6)

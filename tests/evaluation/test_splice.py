@@ -10,7 +10,7 @@ from mfr.config.language_model import LanguageModel
 from mfr.evaluation.splice import Damage, Damages, damages, measures
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.model import ModelManifest, capture
+from mfr.sources.language_model.model import capture, trained_here
 from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
@@ -124,13 +124,13 @@ def test_the_model_is_read_from_the_folder_that_the_parameters_name(bridge, pinn
 def test_a_loss_that_is_no_number_is_refused(folder, plain, heldout, monkeypatch):
     monkeypatch.chdir(heldout.path.parent)
     shutil.copytree(folder, paths.MODEL)
-    (paths.MODEL / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
 
     def change(tensors):
         tensors["transformer.ln_f.weight"][:] = 3e38
         return tensors
 
     edit_weights(paths.MODEL, change)
+    (paths.MODEL / MANIFEST).write_text(trained_here(paths.MODEL).text())
     with pytest.raises(UserError, match=r"evaluate: the model's loss on \S+heldout\.h5 is nan; choose another model or text"):
         measures(section("trained_here"), heldout, torch.zeros(SHAPE.width), [torch.zeros_like], torch.device("cpu"))
 

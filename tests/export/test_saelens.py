@@ -21,7 +21,7 @@ from mfr.config.language_model import TrainedHere
 from mfr.evaluation.splice import damages
 from mfr.export.saelens import VERSION, Origin, negative_shares, write_sae
 from mfr.saes.ensemble import Activation, Ensemble
-from mfr.sources.language_model.model import ModelManifest, capture, load, prepared
+from mfr.sources.language_model.model import capture, load, prepared, trained_here
 from mfr.sources.manifest import MANIFEST
 from mfr.training.inputs import Scaling
 from mfr.vectors.reader import Vectors
@@ -99,7 +99,7 @@ def test_negative_shares_are_those_of_dense_latents(
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> "TransformerBridge":
     folder = save_loud(SHAPE, tmp_path_factory.mktemp("model"))
-    (folder / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (folder / MANIFEST).write_text(trained_here(folder).text())
     return load(prepared(folder), torch.device("cpu"))
 
 

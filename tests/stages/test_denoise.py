@@ -1,24 +1,23 @@
 """The stage denoise on small files."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from mfr.compute.seeds import numpy_stream
 from mfr.config.eeg import Denoise
 from mfr.config.experiment import Execution
 from mfr.denoising import noise
 from mfr.denoising.denoisers import denoised, scores, standards
+from mfr.denoising.records import read_denoising
 from mfr.runtime.errors import UserError
 from mfr.saes.ensemble import Ensemble
 from stages import denoise
 from tests.support import eeg_files
-from tests.support.small_training import card
+from tests.support.small_training import write_run
 
 SETTINGS = Denoise(windows=30, line_hz=40.0, seed=3)
 EXECUTION = Execution(device="cpu", threads=1)
@@ -32,17 +31,16 @@ def saes() -> Ensemble:
 @pytest.fixture
 def files(tmp_path: Path, saes: Ensemble) -> denoise.Files:
     found = denoise.Files(*(tmp_path / name for name in ("saes.safetensors", "saes.json", "train.h5", "heldout.h5")))
-    save_file({"W": saes.W, "b": saes.b, "offset": saes.offset}, found.saes)
-    found.card.write_text(card(saes))
+    write_run(found.saes, saes)
     eeg_files.write(found.train, 700, seed=0)
     eeg_files.write(found.heldout, 120, seed=1)
     return found
 
 
 def test_a_row_for_each_noise_strength_and_denoiser(files: denoise.Files, saes: Ensemble, tmp_path: Path) -> None:
-    output = tmp_path / "denoising.csv"
+    output = tmp_path / "denoising.json"
     denoise.run(files, SETTINGS, output, EXECUTION)
-    table = pd.read_csv(output)
+    table = read_denoising(output).table()
     assert len(table) == 5 * 4 * (2 + 2 + 3) and table.notna().all(axis=None)
     gains = table.groupby("denoiser")["snr_gain_db"]
     assert (gains.get_group("nothing") == 0).all() and (gains.get_group("wiener") > 0).all()
@@ -67,13 +65,12 @@ def test_a_row_for_each_noise_strength_and_denoiser(files: denoise.Files, saes: 
     assert output.read_bytes() != before
 
 
-def test_few_windows_are_all_taken_and_k_may_be_the_whole_size(files: denoise.Files, tmp_path: Path) -> None:
+def test_few_windows_are_all_taken_and_k_may_be_the_whole_size(files: denoise.Files, saes: Ensemble, tmp_path: Path) -> None:
     assert denoise.chosen_rows(7, SETTINGS).tolist() == list(range(7))
-    described = json.loads(files.card.read_text())
-    files.card.write_text(json.dumps(described | {"train": described["train"] | {"k": [4, 64, 4]}}))
+    write_run(files.saes, replace(saes, k=[4, 64, 4]))
     eeg_files.write(files.train, 100, seed=0)
-    denoise.run(files, SETTINGS, tmp_path / "denoising.csv", EXECUTION)
-    assert np.isfinite(pd.read_csv(tmp_path / "denoising.csv")["snr_gain_db"]).all()
+    denoise.run(files, SETTINGS, tmp_path / "denoising.json", EXECUTION)
+    assert np.isfinite(read_denoising(tmp_path / "denoising.json").table()["snr_gain_db"]).all()
 
 
 def test_references_are_fitted_on_blocks_from_all_over_the_file(files: denoise.Files, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +86,7 @@ def test_references_are_fitted_on_blocks_from_all_over_the_file(files: denoise.F
 
 def test_weights_for_vectors_of_another_size_are_refused(files: denoise.Files, tmp_path: Path) -> None:
     other = Ensemble.random([4], 64, 79, "topk", seed=0)
-    save_file({"W": other.W, "b": other.b, "offset": other.offset}, files.saes)
+    write_run(files.saes, other)
     with pytest.raises(UserError, match=r"heldout.h5: vectors of size 80, but .* was trained on 79"):
-        denoise.run(files, SETTINGS, tmp_path / "denoising.csv", EXECUTION)
-    assert not (tmp_path / "denoising.csv").exists()
+        denoise.run(files, SETTINGS, tmp_path / "denoising.json", EXECUTION)
+    assert not (tmp_path / "denoising.json").exists()

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
 
 from mfr.config.experiment import Execution
 from mfr.config.language_model import DumpActivations, TrainedHere
@@ -17,13 +16,13 @@ from mfr.description.text import Text
 from mfr.runtime import paths
 from mfr.saes.ensemble import Ensemble
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
-from mfr.sources.language_model.model import ModelManifest, load, prepared
+from mfr.sources.language_model.model import load, prepared, trained_here
 from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
 from stages import describe, dump_activations
 from tests.support.small_project import SMOKE
-from tests.support.small_training import card
+from tests.support.small_training import write_run
 
 EXECUTION = Execution(device="cpu", threads=1)
 HIDDEN, K, WIDTH = 12, [2, 3], 16
@@ -42,9 +41,7 @@ def write_runs(source: str, size: int) -> None:
     for number, (method, seed) in enumerate(RUNS):
         saes = Ensemble.random(K, HIDDEN, size, "topk", number)
         saes.b[:, 0] = -1000
-        paths.saes(source, method, seed).parent.mkdir(parents=True)
-        save_file({"W": saes.W, "b": saes.b, "offset": saes.offset}, paths.saes(source, method, seed))
-        paths.saes_card(source, method, seed).write_text(card(saes, seed))
+        write_run(paths.saes(source, method, seed), saes, seed)
 
 
 def write_recordings(size: int) -> None:
@@ -122,7 +119,7 @@ def language_model() -> None:
     shape = TrainedHere(layers=1, width=WIDTH, heads=2, vocabulary=512, context=12, steps=1)
     new_model(shape, tokenizer).save_pretrained(paths.MODEL)
     tokenizer.save_pretrained(paths.MODEL)
-    (paths.MODEL / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (paths.MODEL / MANIFEST).write_text(trained_here(paths.MODEL).text())
     Path("texts").mkdir()
     for number, text in enumerate(TEXTS):
         Path(f"texts/{number}.txt").write_text(text)

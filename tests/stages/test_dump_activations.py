@@ -23,7 +23,7 @@ from mfr.config.load import load
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
-from mfr.sources.language_model.model import ModelManifest, prepared
+from mfr.sources.language_model.model import ModelManifest, prepared, trained_here
 from mfr.sources.language_model.text import TextManifest, pin
 from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
@@ -45,7 +45,7 @@ def model(tmp_path_factory):
     shape = TrainedHere(layers=2, width=WIDTH, heads=2, vocabulary=512, context=CONTEXT, steps=1)
     new_model(shape, tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (folder / MANIFEST).write_text(trained_here(folder).text())
     (folder / ".snakemake_timestamp").touch()
     return folder
 
@@ -78,7 +78,6 @@ def test_files_hold_exactly_the_tokens_asked_for(dump):
             assert file["vectors"].dtype == np.float32
             assert {file[name].shape for name in ("token_ids", "position", "sequence")} == {(rows,)}
             assert file["tokens"].shape == (math.ceil(rows / (CONTEXT - 1)), CONTEXT)
-            assert file.attrs["complete"]
 
 
 def test_rows_are_the_plain_models_activations_without_bos(dump, model):
@@ -139,7 +138,7 @@ def test_what_is_left_out_of_the_text_is_said_and_recorded_and_changes_no_vector
     (folder / "cut.parquet").write_bytes(b"PAR1")
     (folder / "dangling.txt").symlink_to("nowhere.txt")
     train, heldout = tmp_path / "train.h5", tmp_path / "heldout.h5"
-    dump_activations.run(model, text.model_copy(update={"text": str(folder)}), DUMP, EXECUTION, train, heldout)
+    dump_activations.run(prepared(model), text.model_copy(update={"text": str(folder)}), DUMP, EXECUTION, train, heldout)
     assert capsys.readouterr().err == (
         "text.text: 2 of 82 files left out: cut.parquet: not a whole parquet file: download or write it again; "
         "dangling.txt: dangling link: nowhere.txt (No such file or directory)\n"
@@ -182,6 +181,7 @@ def test_one_value_beyond_float16_makes_all_rows_float32(dump, model, text, tmp_
     with torch.no_grad():
         plain.transformer.wte.weight[loud_token] = 1e5
     plain.save_pretrained(loud)
+    (loud / MANIFEST).write_text(trained_here(loud).text())
     half = DUMP.model_copy(update={"dtype": "float16", "hook": "embed.hook_out"})
     dump_activations.run(prepared(loud), text, half, EXECUTION, train, heldout)
     assert "dump_activations: a value overflows float16; restarting with float32" in capsys.readouterr().err
@@ -207,6 +207,7 @@ def test_activations_that_are_no_numbers_are_named(dump, model, text, tmp_path):
         plain.transformer.wte.weight[token, 0] = 3e38
         plain.transformer.wpe.weight[1:, 0] = 1e38
     plain.save_pretrained(broken)
+    (broken / MANIFEST).write_text(trained_here(broken).text())
     for dtype in ("float16", "float32"):
         with pytest.raises(UserError) as error:
             dump_activations.run(
@@ -226,6 +227,7 @@ def test_weights_that_are_no_numbers_are_named(model, text, tmp_path):
     with torch.no_grad():
         plain.transformer.h[1].ln_2.bias[3] = float("nan")
     plain.save_pretrained(broken)
+    (broken / MANIFEST).write_text(trained_here(broken).text())
     with pytest.raises(UserError, match=r"broken: transformer\.h\.1\.ln_2\.bias has NaN or infinite values; fetch or save"):
         dump_activations.run(prepared(broken), text, DUMP, EXECUTION, Path("a.h5"), Path("b.h5"))
 

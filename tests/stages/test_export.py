@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from mfr.runtime import paths
 from mfr.saes.ensemble import Ensemble
@@ -13,17 +13,14 @@ from mfr.sources.language_model.source import SOURCE
 from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
 from stages import export
+from tests.support import small_training
 from tests.support.small_project import SMOKE
-from tests.support.small_training import card
 
 WORDS = ["--method", "baseline", "--seed", "0"]
 
 
 def write_run(source: str, saes: Ensemble) -> None:
-    weights = paths.saes(source, "baseline", 0)
-    weights.parent.mkdir(parents=True)
-    save_file({"W": saes.W, "b": saes.b, "offset": saes.offset}, weights)
-    paths.saes_card(source, "baseline", 0).write_text(card(saes))
+    small_training.write_run(paths.saes(source, "baseline", 0), saes)
 
 
 @pytest.fixture

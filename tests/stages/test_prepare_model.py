@@ -11,7 +11,7 @@ from mfr.config.experiment import Execution
 from mfr.config.language_model import PrepareModel, Text, TrainedHere
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.model import ModelManifest, weights_sha256
+from mfr.sources.language_model.model import ModelManifest, prepared, weights_sha256
 from mfr.sources.manifest import MANIFEST
 from stages import prepare_model
 from tests.support.models import edit_config
@@ -38,9 +38,22 @@ def trained(text, tmp_path, monkeypatch):
 
 
 def test_the_model_trained_here_is_pinned_by_its_weights(trained):
-    manifest = ModelManifest.model_validate_json((trained / MANIFEST).read_text())
-    assert manifest == ModelManifest(reference=".", weights_sha256=weights_sha256(trained))
+    manifest = ModelManifest.read(trained / MANIFEST, "prepare_model")
+    assert (manifest.reference, manifest.weights_sha256) == (".", weights_sha256(trained))
+    assert {file.path for file in manifest.files} | {MANIFEST} == {path.name for path in trained.iterdir()}
     assert (trained / "config.json").is_file()
+
+
+def test_a_model_trained_here_that_was_changed_is_refused(trained):
+    path = trained / "tokenizer.json"
+    content = path.read_text()
+    path.write_text(content.replace("0", "1", 1))
+    try:
+        with pytest.raises(UserError, match=r"tokenizer\.json: has changed since prepare_model listed it"):
+            prepared(trained)
+    finally:
+        path.write_text(content)
+    assert prepared(trained).manifest.reference == "."
 
 
 def test_a_second_run_writes_the_same_bytes(trained, text):
@@ -61,7 +74,7 @@ def test_what_is_left_out_of_the_text_is_said_and_changes_no_weight(trained, tex
 def test_a_local_folder_is_only_pinned(trained, text):
     prepare_model.run(PrepareModel(model=str(trained)), text, EXECUTION, Path("pinned"))
     assert [path.name for path in Path("pinned").iterdir()] == [MANIFEST]
-    manifest = ModelManifest.model_validate_json((Path("pinned") / MANIFEST).read_text())
+    manifest = ModelManifest.read(Path("pinned") / MANIFEST, "prepare_model")
     assert manifest.reference is None
     assert manifest.weights_sha256 == weights_sha256(trained)
 

@@ -63,6 +63,7 @@ def test_a_users_folder_is_listed_and_left_only(tmp_path):
         "path": "a.edf",
         "bytes": (mine / "a.edf").stat().st_size,
         "modified_ns": 1_400_000_000_123_456_789,
+        "sha256": None,
     }
     assert contents(mine) == before and list(contents(tmp_path / "recordings")) == ["manifest.json"]
 

@@ -142,7 +142,7 @@ def test_two_subjects_are_enough_without_validation():
     table = preprocess(TWO.model_copy(update={"validation_share": 0.0}))
     assert sorted(table.split) == ["heldout", "train"]
     with h5py.File("validation.h5") as file:
-        assert file.attrs["complete"] and file["vectors"].shape == (0, 64)
+        assert file["vectors"].shape == (0, 64)
 
 
 def test_subjects_are_drawn_among_those_with_a_good_window_and_every_side_is_shown(capsys):
@@ -250,13 +250,22 @@ def test_a_file_that_is_not_the_one_in_the_manifest(change, message):
         preprocess()
 
 
+def test_a_simulated_recording_that_was_changed_is_refused():
+    prepare_recordings.run(PrepareRecordings(simulated=Simulated(subjects=3, seconds=10)), Path("recordings"))
+    path = sorted(Path("recordings").rglob("*.edf"))[-1]
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    with pytest.raises(UserError, match=rf"{path}: has changed since prepare_recordings listed it"):
+        preprocess()
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"root": "."}', '{"root": ".", "files": [{}]}'])
 def test_a_broken_manifest(text):
     with pytest.raises(UserError, match="no such file; run prepare_recordings first"):
         preprocess()
     Path("recordings").mkdir()
     Path("recordings/manifest.json").write_text(text)
-    with pytest.raises(UserError, match="not a manifest"):
+    with pytest.raises(UserError, match=r"recordings/manifest.json: (damaged|not written by this version)"):
         preprocess()
 
 

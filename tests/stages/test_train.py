@@ -16,6 +16,7 @@ from mfr.config.training import Method
 from mfr.runtime import paths
 from mfr.saes.files import read_saes
 from mfr.vectors.reader import Vectors
+from mfr.vectors.writer import VectorWriter
 from stages import compare, evaluate, generate_synthetic, train
 from tests.conftest import ROOT
 from tests.support.small_project import small_project
@@ -138,7 +139,7 @@ def test_missing_weights_are_one_line(capsys: pytest.CaptureFixture[str]) -> Non
         assert evaluate.main(["--source", "synthetic", "--method", "mfr", "--seed", "0"]) == 1
     finally:
         kept.rename(weights)
-    assert capsys.readouterr().err == f"error: {weights}: no such file; run the stage that makes it first\n"
+    assert capsys.readouterr().err == f"error: {weights}: no such file; run train first\n"
 
 
 def test_vectors_cut_short_leave_earlier_weights(capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,13 +150,14 @@ def test_vectors_cut_short_leave_earlier_weights(capsys: pytest.CaptureFixture[s
         assert train.main(["--source", "synthetic", "--method", "baseline", "--seed", "0"]) == 1
     finally:
         data.write_bytes(whole)
-    assert "cannot be read as HDF5 (truncated file)" in capsys.readouterr().err and weights.read_bytes() == before
+    assert "train.h5: cut short, with " in capsys.readouterr().err and weights.read_bytes() == before
 
 
-def test_weights_for_vectors_of_another_size_are_refused(capsys: pytest.CaptureFixture[str], dense_file, monkeypatch) -> None:
+def test_weights_for_vectors_of_another_size_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     heldout = paths.vectors("synthetic", "heldout")
     whole = heldout.read_bytes()
-    heldout.write_bytes(dense_file(torch.randn(20, 7).numpy()).read_bytes())
+    with VectorWriter(heldout, "synthetic", {"vectors": ((7,), "float32")}) as writer:
+        writer.append(vectors=torch.randn(20, 7).numpy())
     try:
         assert evaluate.main(["--source", "synthetic", "--method", "mfr", "--seed", "0"]) == 1
     finally:

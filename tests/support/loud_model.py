@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pinned(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("pinned")
-    (output / MANIFEST).write_text(pin(str(folder), None).manifest.model_dump_json())
+    (output / MANIFEST).write_text(pin(str(folder), None).manifest.text())
     return output
 
 

@@ -1,11 +1,14 @@
 """Small trainings that tests share: settings, methods, where checkpoints lie."""
 
+import hashlib
 from pathlib import Path
 
 import torch
 
 from mfr.config.training import AuxK, Method, Penalty, Reinitialise, Train, Transplant
+from mfr.runtime.paths import CARD
 from mfr.saes.ensemble import Card, Ensemble
+from mfr.saes.files import content
 from mfr.training.trainer import Saving
 
 CPU = torch.device("cpu")
@@ -31,7 +34,16 @@ def saving(tmp_path: Path, every_s: float = 1e9) -> Saving:
     return Saving(tmp_path / "checkpoints" / "run.safetensors", "key", every_s)
 
 
-def card(saes: Ensemble, seed: int = 0) -> str:
+def card(saes: Ensemble, seed: int = 0, source: str = "eeg") -> str:
     """The card of an ensemble that was not trained."""
     train = Train(hidden=saes.W.shape[1], k=saes.k, activation=saes.activation, batch=1, steps=1, learning_rate=1)
-    return Card(source="eeg", size=saes.W.shape[2], seed=seed, train=train, method=Method()).model_dump_json()
+    saes_sha256 = hashlib.sha256(content(saes)).hexdigest()
+    own = Card(source=source, size=saes.W.shape[2], seed=seed, train=train, method=Method(), saes_sha256=saes_sha256)
+    return own.text()
+
+
+def write_run(weights: Path, saes: Ensemble, seed: int = 0) -> None:
+    """Write the weights of an ensemble that was not trained, and its card beside them."""
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    weights.write_bytes(content(saes))
+    weights.with_name(CARD).write_text(card(saes, seed))

@@ -38,8 +38,8 @@ def test_both_engines_describe_the_same_jobs(project: Path) -> None:
         ("stages/train.py", "import argparse\n", "import argparse\n\nimport mfr.export\n", "inputs of python -m stages.train"),
         (
             "mfr/saes/files.py",
-            "import json\n",
-            "import json\n\nfrom mfr.denoising import noise\n",
+            "import torch\n",
+            "import torch\n\nfrom mfr.denoising import noise\n",
             "inputs of python -m stages.evaluate",
         ),
     ],

@@ -87,6 +87,14 @@ def convert(job: Job, parts: Parts) -> None:
     _put(parts, job.name, arrays | coded | {"factor": np.array([outcome.factor])})
 
 
+def is_converted(job: Job, parts: Parts) -> bool:
+    """Whether `parts` has all that `columns` reads of a job."""
+    if job.name not in parts:
+        return False
+    blocks = len([*job.plan.blocks(len(job.channels))]) if (outcome_of(job, parts).verdicts == 0).any() else 0
+    return all(f"{job.name}-{number}" in parts for number in range(blocks))
+
+
 def outcome_of(job: Job, parts: Parts) -> Outcome:
     """Outcome that `convert` stored for a job."""
     piece = load(parts.get(job.name))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mne.datasets.eegbci import load_data
-from pydantic import BaseModel
+from pydantic import Field
 
 from mfr.config.eeg import Eegbci
 from mfr.runtime.errors import UserError
+from mfr.runtime.records import Record
 from mfr.runtime.wording import counted, listed
 from mfr.sources.eeg.bids import CHANNELS, data_sets, not_raw
 from mfr.sources.manifest import LeftOut, PinnedFile, check_unchanged, pinned, read_manifest, walk
@@ -24,7 +25,7 @@ FOREIGN = re.compile(rf".*\.({'|'.join(FILES.split())})(\.gz)?", re.IGNORECASE)
 SHOWN_ENDINGS, SHOWN_REASONS = 10, 5
 
 
-class RecordingManifest(BaseModel):
+class RecordingManifest(Record):
     """The recordings below `root`, the companion files that they refer to, and what else there is.
 
     `root` is absolute, or relative to the manifest's folder. Companions are files with samples or markers, and BIDS' tables of
@@ -33,8 +34,8 @@ class RecordingManifest(BaseModel):
 
     root: str
     files: list[PinnedFile]
-    companions: list[PinnedFile] = []
-    left_out: list[LeftOut] = []
+    companions: list[PinnedFile] = Field(default_factory=list)
+    left_out: list[LeftOut] = Field(default_factory=list)
 
 
 def ending(path: Path) -> str:

@@ -11,6 +11,7 @@ from mfr.sources.source import Source
 class EegSource(Source):
     """Windows of EEG recordings."""
 
+    vectors_by = "preprocess_eeg"
     splits = ("train", "validation", "heldout")
     prepared = (paths.RECORDINGS, paths.RECORDINGS_TABLE)
     read_by_compare = (paths.RECORDINGS_TABLE,)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel
+from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
 from mfr.runtime.errors import UserError, first_sentence
+from mfr.runtime.records import Record
 from mfr.sources.language_model.files import check_files, files_read, weight_files
 from mfr.sources.language_model.hub import commit_of
 from mfr.sources.language_model.loading import check_runs, load_bridge, load_tokenizer_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 TRAINED_HERE = "."
 
 
-class ModelManifest(BaseModel):
+class ModelManifest(Record):
     """Which model is studied: a hub name and its commit, or the content of a folder's files.
 
     `reference` is the hub name, `.` for the manifest's own folder, or None for a folder elsewhere. Only the parameter
@@ -32,7 +33,7 @@ class ModelManifest(BaseModel):
     reference: str | None
     revision: str | None = None
     weights_sha256: str | None = None
-    files: list[HashedFile] = []
+    files: list[HashedFile] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ def pin(model: str, revision: str | None) -> PreparedModel:
     return PreparedModel(ModelManifest(reference=None, weights_sha256=weights_sha256(folder), files=files), str(folder))
 
 
+def trained_here(folder: Path) -> ModelManifest:
+    """The manifest of the model that prepare_model trained and saved in `folder`."""
+    files = hashed(folder, files_read(folder))
+    return ModelManifest(reference=TRAINED_HERE, weights_sha256=weights_sha256(folder), files=files)
+
+
 def weights_sha256(folder: Path) -> str:
     """SHA-256 of a folder's weight files, concatenated in order of name."""
     return sha256(weight_files(folder))
@@ -70,14 +77,13 @@ def prepared(folder: Path, model: str | None = None) -> PreparedModel:
     Raises `UserError` if there is no manifest, or if a file of the model is missing or changed.
     """
     manifest = read_manifest(ModelManifest, folder, "prepare_model")
-    if manifest.reference == TRAINED_HERE:
-        return PreparedModel(manifest, str(folder))
-    if manifest.reference is not None:
+    if manifest.reference is not None and manifest.reference != TRAINED_HERE:
         # Fails at once without a network or cached copy; a download would retry for half a minute.
         commit_of(manifest.reference, "model", manifest.revision)
         return PreparedModel(manifest, manifest.reference)
-    place = Path(model or "").expanduser()
-    if model is None or not place.is_dir():
+    named = Path(model).expanduser() if model else None
+    place = folder if manifest.reference == TRAINED_HERE else named
+    if place is None or not place.is_dir():
         raise UserError(f"prepare_model.model: {model} is not the folder that prepare_model listed; run prepare_model again")
     check_same(place, manifest.files, files_read(place), "prepare_model")
     return PreparedModel(manifest, str(place))

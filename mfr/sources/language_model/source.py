@@ -11,6 +11,7 @@ from mfr.sources.source import Facts, Origin, Source
 class LanguageModelSource(Source):
     """Activations of a language model."""
 
+    vectors_by = "dump_activations"
     prepared = (paths.MODEL,)
     read_with_vectors = (paths.MODEL,)
     measured_by = "mfr.evaluation.splice"

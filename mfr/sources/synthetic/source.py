@@ -11,6 +11,7 @@ from mfr.sources.synthetic.generator import codes
 class SyntheticSource(Source):
     """Vectors with known features."""
 
+    vectors_by = "generate_synthetic"
     reported_by = "mfr.comparison.synthetic"
 
     def draw(self, parameters: str, seed: int) -> Draw:

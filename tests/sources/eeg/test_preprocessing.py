@@ -9,7 +9,7 @@ from mfr.sources.eeg import preprocessing
 from mfr.sources.eeg import signals as eeg
 from mfr.sources.eeg.formats import find, read_contents
 from mfr.sources.eeg.montage import Montage
-from mfr.sources.eeg.preprocessing import Job, Outcome, columns, convert, outcome_of
+from mfr.sources.eeg.preprocessing import Job, Outcome, columns, convert, is_converted, outcome_of
 from mfr.sources.eeg.signals import microvolts
 from tests.support.recording_files import noise, write_edf, write_fif
 
@@ -38,6 +38,26 @@ def signals(seed: int = 0) -> dict[str, np.ndarray]:
         "CZ": noise(SECONDS, seed=seed + 1),
         "C4": 2 * noise(SECONDS, seed=seed + 2),
     }
+
+
+def flip(piece: Path) -> None:
+    content = piece.read_bytes()
+    piece.write_bytes(content[:-50] + bytes([content[-50] ^ 1]) + content[-49:])
+
+
+def test_a_recording_with_a_damaged_piece_is_converted_again(tmp_path):
+    path, montage, parameters = write_edf(tmp_path / "a.edf", signals()), Montage(["C3", "C4"], "referential"), PreprocessEeg()
+    contents = read_contents(path)
+    job, parts = Job(path, contents, find(contents, montage.electrodes), montage, parameters), Parts(tmp_path / "parts", "key")
+    assert not is_converted(job, parts)
+    convert(job, parts)
+    pieces = {piece: piece.read_bytes() for piece in (tmp_path / "parts").glob("*.part")}
+    assert is_converted(job, parts) and len(pieces) == 2
+    for piece in pieces:
+        flip(piece)
+        assert not is_converted(job, parts)
+        convert(job, parts)
+        assert is_converted(job, parts) and {piece: piece.read_bytes() for piece in pieces} == pieces
 
 
 STANDARDISATIONS = ["window_channel", "recording_channel", "recording_robust", "none"]

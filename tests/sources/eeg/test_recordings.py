@@ -28,7 +28,7 @@ def test_links_to_folders_are_followed_and_dangling_links_have_a_reason(tmp_path
     (mine / os.fsdecode(b"\xe9.edf")).write_text("")
     reasons, files, [line] = left_out(mine)
     assert files == ["a/1.edf"] and set(reasons) == {"b.edf", r"\udce9.edf"}
-    assert "dangling" in reasons["b.edf"] and "UTF-8" in reasons[r"\udce9.edf"] and line.count("1 × ") == 2
+    assert "git-annex pointer" in reasons["b.edf"] and "UTF-8" in reasons[r"\udce9.edf"] and line.count("1 × ") == 2
 
 
 def test_formats_that_are_not_read_have_a_reason_and_other_files_are_counted(tmp_path):

@@ -56,6 +56,15 @@ def test_only_blocks_that_are_missing_are_made(tmp_path, capture, capsys) -> Non
         assert all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
 
 
+def test_a_damaged_block_is_made_again(tmp_path, capture) -> None:
+    whole, _ = complete(tmp_path / "whole", capture, sequences(0))
+    piece = tmp_path / "whole" / f"{whole.names[1]}.part"
+    content = piece.read_bytes()
+    piece.write_bytes(content[:-50] + bytes([content[-50] ^ 1]) + content[-49:])
+    complete(tmp_path / "whole", capture, sequences(0))
+    assert piece.read_bytes() == content
+
+
 def test_blocks_of_a_text_that_has_changed_are_made_again(tmp_path, capture) -> None:
     complete(tmp_path / "parts", capture, sequences(0))
     changed = sequences(0)

@@ -14,6 +14,7 @@ from mfr.sources.language_model.model import (
     load_tokenizer,
     pin,
     prepared,
+    trained_here,
     weights_sha256,
 )
 from mfr.sources.manifest import MANIFEST
@@ -81,7 +82,7 @@ def test_tokens_that_the_model_cannot_read_are_named(bridge):
 
 def test_the_manifest_of_a_folder_tells_its_files(folder):
     manifest = pin(str(folder), None).manifest
-    assert manifest.reference is None and str(folder) not in manifest.model_dump_json()
+    assert manifest.reference is None and str(folder) not in manifest.text()
     assert manifest.weights_sha256 == weights_sha256(folder)
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {file.path for file in manifest.files}
     assert {file.path: file.bytes for file in manifest.files}["config.json"] == (folder / "config.json").stat().st_size
@@ -116,14 +117,14 @@ def test_a_copy_of_a_model_is_the_same_model(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in (str(copy), "home/copy", "./home/../home/copy/", "link", "~/copy"):
         assert pin(name, None).manifest == manifest
-    (tmp_path / MANIFEST).write_text(manifest.model_dump_json())
+    (tmp_path / MANIFEST).write_text(manifest.text())
     assert prepared(tmp_path, "~/copy").place == str(copy)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "generation_config.json"])
 def test_a_pinned_folder_that_has_changed_is_refused(folder, tmp_path, name):
     copy = shutil.copytree(folder, tmp_path / "copy")
-    (tmp_path / MANIFEST).write_text(pin(str(copy), None).manifest.model_dump_json())
+    (tmp_path / MANIFEST).write_text(pin(str(copy), None).manifest.text())
     content = (copy / name).read_bytes()
     (copy / name).write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
     with pytest.raises(UserError, match=rf"copy/{name}: has changed since prepare_model listed it; restore it, or run"):
@@ -135,7 +136,7 @@ def test_a_pinned_folder_that_has_changed_is_refused(folder, tmp_path, name):
 
 def test_a_file_that_was_added_to_a_pinned_folder_is_refused(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
-    (tmp_path / MANIFEST).write_text(pin(str(copy), None).manifest.model_dump_json())
+    (tmp_path / MANIFEST).write_text(pin(str(copy), None).manifest.text())
     (copy / "README.md").write_text("is not read")
     prepared(tmp_path, str(copy))
     (copy / "added_tokens.json").write_text("{}")
@@ -145,7 +146,7 @@ def test_a_file_that_was_added_to_a_pinned_folder_is_refused(folder, tmp_path):
 
 @pytest.mark.parametrize("model", ["trained_here", "gone", None])
 def test_a_pinned_folder_that_the_parameters_do_not_name_is_refused(folder, tmp_path, model):
-    (tmp_path / MANIFEST).write_text(pin(str(folder), None).manifest.model_dump_json())
+    (tmp_path / MANIFEST).write_text(pin(str(folder), None).manifest.text())
     with pytest.raises(UserError, match=rf"prepare_model.model: {model} is not the folder that prepare_model listed; run"):
         prepared(tmp_path, model)
 
@@ -154,14 +155,14 @@ def test_weights_that_are_cut_short_are_refused(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    (copy / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (copy / MANIFEST).write_text(trained_here(copy).text())
     with pytest.raises(UserError, match="copy: cannot be loaded"):
         load(prepared(copy), torch.device("cpu"))
 
 
 def test_a_tokenizer_that_is_missing_is_not_made_up(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("tokenizer*"))
-    (copy / MANIFEST).write_text(ModelManifest(reference=".").model_dump_json())
+    (copy / MANIFEST).write_text(trained_here(copy).text())
     with pytest.raises(UserError, match=r"copy: (cannot load the|no) tokenizer"):
         load_tokenizer(prepared(copy))
 
@@ -181,7 +182,7 @@ def test_a_hub_name_without_a_network_fails_at_once(tmp_path, monkeypatch):
     ):
         pin("gpt2", None)
     manifest = ModelManifest(reference="nobody/nothing", revision="0" * 40)
-    (tmp_path / MANIFEST).write_text(manifest.model_dump_json())
+    (tmp_path / MANIFEST).write_text(manifest.text())
     with pytest.raises(UserError, match=r"model 'nobody/nothing': .*cannot be reached"):
         prepared(tmp_path)
     assert time.monotonic() - started < 5
