@@ -5,6 +5,7 @@ import json
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,12 @@ from mfr.runtime.progress import Ticker
 from mfr.runtime.resume import Parts
 from mfr.sources.eeg.artefacts import REASONS
 from mfr.sources.eeg.montage import Montage
-from mfr.sources.eeg.preprocessing import Job, columns, convert, outcome_of, sha256_of
+from mfr.sources.eeg.preprocessing import Job, columns, convert, outcome_of, sha256_of, skip
 from mfr.sources.eeg.recordings import recording_manifest
 from mfr.sources.eeg.signals import window_samples
 from mfr.sources.eeg.split import SPLITS, Split, by_time
 from mfr.sources.eeg.survey import Row, reasons, set_sides, subject_names, summary, survey
-from mfr.sources.eeg.workers import in_processes
+from mfr.sources.eeg.workers import Workers, size
 from mfr.vectors.writer import VectorWriter
 from stages.common import call, job_key, stage_parser
 
@@ -48,12 +49,12 @@ def run(
     """
     root, files = recording_manifest(recordings)
     rows = [Row(path) for path in files]
-    with writing(*outputs.values(), table) as [*split_parts, table_part]:
-        montage, jobs = survey(root, rows, parameters)
+    with writing(*outputs.values(), table) as [*split_parts, table_part], Workers(execution.workers) as workers:
+        montage, jobs = survey(root, rows, parameters, workers)
         set_sides(rows, jobs, parameters)
         print(*summary([rows[index] for index in jobs], parameters), sep="\n", file=sys.stderr)
         parts = Parts(scratch, job_key(parameters.model_dump(), montage.electrodes))
-        _convert(list(jobs.values()), parts, execution)
+        _convert(list(jobs.values()), parts, workers, execution)
         with ExitStack() as stack:
             opened = [VectorWriter(part, "eeg", _columns(montage, parameters)) for part in split_parts]
             writers = {side: stack.enter_context(writer) for side, writer in zip(outputs, opened, strict=True)}
@@ -76,11 +77,14 @@ def run(
     return f"{used} of {len(rows)} files used; vectors: {found}"
 
 
-def _convert(jobs: list[Job], parts: Parts, execution: Execution) -> None:
+def _convert(jobs: list[Job], parts: Parts, workers: Workers, execution: Execution) -> None:
     """Filter the recordings that are not yet in `parts`."""
     left = [job for job in jobs if job.name not in parts]
     with Ticker(execution.progress_s) as report:
-        for done, _ in enumerate(in_processes(convert, left, parts, execution.workers), start=len(jobs) - len(left) + 1):
+        converted = workers.map(partial(convert, parts=parts), left, [sum(map(size, job.contents.files)) for job in left])
+        for done, (index, failed) in enumerate(converted, start=len(jobs) - len(left) + 1):
+            if failed:
+                skip(left[index], failed, parts)
             report(f"preprocess_eeg: {done} of {len(jobs)} usable files")
 
 

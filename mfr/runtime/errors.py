@@ -1,5 +1,7 @@
 """Errors whose messages are written for the user."""
 
+import re
+
 
 class UserError(Exception):
     """A mistake that the user can fix.
@@ -13,3 +15,8 @@ class UnusableError(Exception):
 
     The message is a general reason, then a colon and the details of this file.
     """
+
+
+def first_sentence(error: BaseException) -> str:
+    """First sentence of a library's message, on one line; the error's type if it has no message."""
+    return re.split(r"(?<=[.!?]) ", " ".join(str(error).split()), maxsplit=1)[0] or type(error).__name__

@@ -12,6 +12,7 @@ from mfr.sources.eeg.montage import Montage, common, named
 from mfr.sources.eeg.preprocessing import Job
 from mfr.sources.eeg.split import by_subject
 from mfr.sources.eeg.subjects import is_by_file, subject_of
+from mfr.sources.eeg.workers import Workers, size
 
 SHOWN_REASONS = 5
 
@@ -40,27 +41,36 @@ class Row:
     across: int = 0  # windows that cross a border between two sides, and are on neither
 
 
-def survey(root: Path, rows: list[Row], parameters: PreprocessEeg) -> tuple[Montage, dict[int, Job]]:
+def survey(root: Path, rows: list[Row], parameters: PreprocessEeg, workers: Workers) -> tuple[Montage, dict[int, Job]]:
     """Montage, and the jobs that convert the usable files, by the index of their row.
 
     Reads what the files below `root` declare, but not their samples. Fills in the rows, with a reason for each unusable file.
     Raises `UserError` if `parameters` and the files leave no valid montage.
     """
-    readable: dict[int, Contents] = {}
-    for index, row in enumerate(rows):
+    for row in rows:
         try:
             row.subject = subject_of(row.path, parameters.subject_pattern)
-            contents = read_contents(root / row.path)
-            row.channels, row.seconds = len(contents.labels), contents.seconds
-            readable[index] = contents
         except UnusableError as error:
             row.reason = str(error)
+    named = [index for index, row in enumerate(rows) if not row.reason]
+    files = [root / rows[index].path for index in named]
+    found: dict[int, Contents] = {}
+    for place, contents in workers.map(read_contents, files, list(map(size, files))):
+        row = rows[named[place]]
+        if isinstance(contents, UnusableError):
+            row.reason = str(contents)
+        else:
+            row.channels, row.seconds = len(contents.labels), contents.seconds
+            found[named[place]] = contents
+    readable = {index: found[index] for index in sorted(found)}
     _skip_continuations(root, rows, readable)
     montage = Montage(_electrodes(readable, rows, parameters), parameters.montage)
     jobs = {}
     for index, contents in readable.items():
         try:
-            job = Job(root / rows[index].path, contents, find(contents, montage.electrodes), montage, parameters)
+            job = Job(
+                root / rows[index].path, contents, find(contents, montage.electrodes, parameters.unit), montage, parameters
+            )
             rows[index].rate_hz = float(job.rate)
             _ = job.plan  # raises UnusableError if the recording is too short or too slow
             jobs[index] = job
