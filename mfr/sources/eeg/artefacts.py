@@ -91,7 +91,7 @@ def unit_factor(deviation: np.ndarray, stated: Collection[str], parameters: Prep
         return 1.0
     wrong = f"implausible amplitude: {amplitude:.3g} µV"
     if amplitude == 0:
-        raise UnusableError(f"{wrong}; most windows are constant in most channels")
+        raise UnusableError(f"{wrong}: most windows are constant")
     known = [unit for unit in stated if unit in VOLTS]
     if parameters.unit is not None and len(stated) == len(known) == 1:
         factor = VOLTS[parameters.unit] / VOLTS[known[0]]
@@ -128,8 +128,8 @@ def check_spectrum(signals: np.ndarray, rate: float) -> None:
     fall = float(np.median(density[:, low].mean(axis=1) / np.maximum(density[:, high].mean(axis=1), np.finfo(float).tiny)))
     if fall < FALL:
         raise UnusableError(
-            f"implausible amplitude, and no spectrum of EEG: 2 to 13 Hz have {fall:.2g} times the power density of 30 to 45 Hz, "
-            f"but need {FALL:g} times; the file may be damaged"
+            f"implausible amplitude, and no spectrum of EEG: the power density at 2 to 13 Hz is {fall:.2g} times that at 30 to "
+            f"45 Hz, but should be at least {FALL:g} times; the file may be damaged"
         )
 
 

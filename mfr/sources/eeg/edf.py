@@ -15,6 +15,7 @@ FIELDS = {  # bytes of each header field per signal, in the file's order
 }
 RANGE = ("physical minimum", "physical maximum", "digital minimum", "digital maximum")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d\d?)?", re.IGNORECASE)
+RECORDS, UNKNOWN = slice(236, 244), "-1"  # place of the number of data records, and what a crash leaves there
 BDF_MAGIC = b"\xffBIOSEMI"
 CHUNK = 1 << 20
 
@@ -75,12 +76,13 @@ def read_header(path: Path) -> Header:
 
     If it does not give the number of records (−1, after a crash of the recording program), that is inferred from the file's
     size. Raises `UnusableError` if there is no valid header, or if the file is shorter or longer than its header says. Zeros
-    may follow the last record.
+    may follow the last record, and a part of a record if their number is unknown.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            header = _parse(file.read(256), file.read(256 * 9999), size)
+            fixed = file.read(256)
+            header = _parse(fixed, file.read(256 * 9999), size)
             file.seek(header.file_bytes)
             padded = not any(chunk.strip(b"\0") for chunk in iter(lambda: file.read(CHUNK), b""))
     except OSError as error:
@@ -89,7 +91,7 @@ def read_header(path: Path) -> Header:
         raise UnusableError(f"no valid EDF or BDF header: {error}") from None
     if size < header.file_bytes:
         raise UnusableError(f"cut short: {size} of {header.file_bytes} bytes")
-    if not padded:
+    if not padded and _text(fixed[RECORDS]) != UNKNOWN:
         raise UnusableError(f"longer than its header says: {size} instead of {header.file_bytes} bytes")
     return header
 
@@ -112,9 +114,9 @@ def _parse(fixed: bytes, rest: bytes, size: int) -> Header:
     if min(samples) < 1:
         raise ValueError("a signal has no samples")
     record_s = _seconds(_text(fixed[244:252]))
-    records = _whole(fixed[236:244], "number of data records")
-    if records == -1:
-        records = (size - declared) // (sample_bytes * sum(samples))
+    records = _whole(fixed[RECORDS], "number of data records")
+    if _text(fixed[RECORDS]) == UNKNOWN:
+        records = (size - declared) // (sample_bytes * sum(samples))  # without the record that the crash cut
     if records < 1:
         raise ValueError(f"{records} data records")
     scales = [_scale(ends, sample_bytes) for ends in zip(*(fields[name] for name in RANGE), strict=True)]

@@ -89,6 +89,8 @@ def read_contents(path: Path) -> Contents:
         labels = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "eeg"]
         rate = Fraction(raw.info["sfreq"]).limit_denominator(10**6)
         others = [Path(name) for name in raw.filenames if name is not None and Path(name) != path]
+    for other in others:
+        _check_recording(other)
     _check_brainvision(path, raw.n_times)
     count = len(labels)
     # MNE gives volts; it takes the samples of EEGLAB, which has no units, for microvolts.
@@ -183,7 +185,7 @@ class _Mne:
         self.catching.__exit__(kind, error, trace)
         # For some files MNE raises a bare Exception.
         if error is not None and (kind is Exception or isinstance(error, UNREADABLE)):
-            raise UnusableError(f"cannot be read: {first_sentence(error)}") from None
+            raise UnusableError(self._reason(error)) from None
         if error is not None:
             return
         # What no library says of a file, such as that a function of numpy is deprecated, is none of the user's business.
@@ -194,6 +196,14 @@ class _Mne:
             raise UnusableError(f"not read with certainty: {fatal[0]}")
         for text in dict.fromkeys(doubtful) if self.report else ():
             print(f"warning: {self.path}: {text}", file=sys.stderr)
+
+    def _reason(self, error: BaseException) -> str:
+        if isinstance(error, FileNotFoundError) and ".fdt" in str(error):
+            return f"missing file: {self.path.stem}.fdt, which {self.path.name} needs"
+        if isinstance(error, OSError | ValueError | RuntimeError | MatReadError) and str(error):
+            return f"cannot be read: {first_sentence(error)}"
+        # Such as "list index out of range", which says nothing of the file.
+        return f"cannot be read: damaged, or no {ending(self.path)} file (MNE's reader fails with {type(error).__name__})"
 
 
 def _of_code(category: type[Warning]) -> bool:
