@@ -41,14 +41,14 @@ UNREADABLE = (
 # MNE's warnings of what is not used here: filters in the header, dates, events, positions, names of channels and files.
 HARMLESS = re.compile(
     r"different (high|low)pass filters|Highpass cutoff|software filter|measurement date|patient information|birthday"
-    r"|annotation|[Ee]vent|boundary|MarkerFile|marker|coordinate information|Unknown types found|does not conform to MNE"
-    r"|[Cc]hannel names are not unique|Data file name in EEG.data|DataPoints|digitization|montage|Isotrak|projector"
-    r"|HPI|Could not inspect .set"
+    r"|annotation|events have an onset|no event information|sample index of -1|MarkerFile|marker|coordinate information"
+    r"|Unknown types found|does not conform to MNE|[Cc]hannel names are not unique|Data file name in EEG.data|DataPoints"
+    r"|digitization|montage|Isotrak|projector|HPI|Could not inspect .set"
 )
 # MNE's warnings of samples that are missing, or have no certain scale.
 FATAL = re.compile(
-    r"[Ss]caling factor|[Pp]hysical (range|dimension)|record length|[Nn]umber of records|set to zero|could not be read"
-    r"|corrupted|Invalid tag|[Aa]cquisition skip|[Tt]runcat|discontinu|[Gg]ap|same data format|[Uu]nit"
+    r"(?i:scaling factor)|[Pp]hysical (range|dimension)|record length|[Nn]umber of records|set to zero|could not be read"
+    r"|corrupted|Invalid tag|[Aa]cquisition skip|[Tt]runcat|[Gg]ap|same data format|[Uu]nit"
 )
 Read = Callable[[int, int], np.ndarray]
 
@@ -178,7 +178,7 @@ class _Mne:
 
     def __enter__(self) -> None:
         self.catching = warnings.catch_warnings(record=True)
-        self.seen = self.catching.__enter__() or []
+        self.seen = self.catching.__enter__()
         warnings.simplefilter("always")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -189,7 +189,9 @@ class _Mne:
         if error is not None:
             return
         # What no library says of a file, such as that a function of numpy is deprecated, is none of the user's business.
-        texts = [first_sentence(w.message) for w in self.seen if isinstance(w.message, Warning) and not _of_code(w.category)]
+        texts = [
+            first_sentence(w.message) for w in self.seen or () if isinstance(w.message, Warning) and not _of_code(w.category)
+        ]
         doubtful = [text for text in texts if not HARMLESS.search(text)]
         fatal = [text for text in doubtful if FATAL.search(text)]
         if fatal:
@@ -237,7 +239,9 @@ def _check_companions(path: Path) -> None:
     for key in ("DataFile", "MarkerFile"):
         for name in re.findall(rf"^{key}\s*=\s*(.*?)\s*$", text, re.MULTILINE)[:1]:
             companion = path.parent / name.replace("$b", path.stem)
-            if not companion.exists():
+            # MNE takes the marker file of the header's own name instead, as after a file was renamed.
+            found = companion.exists() or (key == "MarkerFile" and path.with_suffix(".vmrk").exists())
+            if not found:
                 raise UnusableError(f"missing file: {companion.name}, which {path.name} names as its {key}")
             if key == "DataFile":
                 _check_recording(companion)

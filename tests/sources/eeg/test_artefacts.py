@@ -106,7 +106,7 @@ def test_the_spectrum_of_noise_is_not_that_of_eeg(rate, scale):
     for seed in range(20):
         random = np.random.default_rng(seed)
         for garbage in (random.normal(size=(4, 10 * rate)), random.integers(-32768, 32768, size=(4, 10 * rate))):
-            with pytest.raises(UnusableError, match="no spectrum of EEG: .* should be at least 4 times"):
+            with pytest.raises(UnusableError, match=r"no spectrum of EEG: .* should be at least 4 times"):
                 check_spectrum(scale * garbage, rate)
     with pytest.raises(UnusableError, match="no spectrum of EEG"):
         check_spectrum(np.zeros((4, 10 * rate)), rate)
