@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,12 @@ from mfr.runtime.resume import Parts
 from mfr.runtime.wording import counted
 from mfr.sources.eeg.artefacts import REASONS
 from mfr.sources.eeg.montage import Montage
-from mfr.sources.eeg.preprocessing import Job, columns, convert, is_converted, outcome_of, sha256_of
+from mfr.sources.eeg.preprocessing import Job, columns, convert, is_converted, outcome_of, sha256_of, skip
 from mfr.sources.eeg.recordings import recording_manifest
 from mfr.sources.eeg.signals import window_samples
 from mfr.sources.eeg.split import SPLITS, Split, by_time, why_empty
 from mfr.sources.eeg.survey import Row, rows_of, sides, subject_names, summary, survey
-from mfr.sources.eeg.workers import in_processes
+from mfr.sources.eeg.workers import Workers, size
 from mfr.vectors.writer import VectorWriter
 from stages.common import call, job_key, stage_parser
 
@@ -52,13 +53,17 @@ def run(
     """
     root, manifest = recording_manifest(recordings)
     rows = rows_of(manifest)
-    with writing(*outputs.values(), table) as [*split_parts, table_part], _explained(rows):
-        found = survey(root, manifest, rows, parameters)
+    with (
+        writing(*outputs.values(), table) as [*split_parts, table_part],
+        _explained(rows),
+        Workers(execution.workers) as workers,
+    ):
+        found = survey(root, manifest, rows, parameters, workers)
         sides(rows, found.jobs, parameters)  # ends a hopeless run before it filters anything
         usable = [rows[index] for index in found.jobs]
         print(*summary(usable, parameters), *found.lines, sep="\n", file=sys.stderr)
         parts = Parts(scratch, job_key(parameters.model_dump(), found.montage.electrodes))
-        _convert(list(found.jobs.values()), parts, execution)
+        _convert(list(found.jobs.values()), parts, workers, execution)
         jobs = {index: job for index, job in found.jobs.items() if _judge(job, rows[index], parts)}
         chosen, lines = sides(rows, jobs, parameters)
         for index, side in chosen.items():
@@ -103,11 +108,14 @@ def _save(rows: list[Row], table: Path) -> None:
     pd.DataFrame([asdict(row) for row in rows]).astype({"channels": "Int64"}).to_csv(table, index=False)
 
 
-def _convert(jobs: list[Job], parts: Parts, execution: Execution) -> None:
+def _convert(jobs: list[Job], parts: Parts, workers: Workers, execution: Execution) -> None:
     """Filter the recordings that are not yet in `parts`."""
     left = [job for job in jobs if not is_converted(job, parts)]
     with Ticker(execution.progress_s) as report:
-        for done, _ in enumerate(in_processes(convert, left, parts, execution.workers), start=len(jobs) - len(left) + 1):
+        converted = workers.map(partial(convert, parts=parts), left, [sum(map(size, job.contents.files)) for job in left])
+        for done, (index, failed) in enumerate(converted, start=len(jobs) - len(left) + 1):
+            if failed:
+                skip(left[index], failed, parts)
             report(f"preprocess_eeg: {done} of {counted(len(jobs), 'usable file')}")
 
 

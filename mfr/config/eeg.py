@@ -85,11 +85,17 @@ class PreprocessEeg(Section):
         description="A window is dropped as noisy if a channel's standard deviation exceeds this many times that channel's "
         "median over the windows of the recording. `null` keeps all.",
     )
+    unit: Literal["uV", "mV", "V"] | None = Field(
+        None,
+        description="Unit of recordings that state none, one that is no voltage, or a wrong one: one that makes the amplitude "
+        "implausible (see `wrong_units`). Other recordings keep their own. `null` skips such recordings.",
+    )
     wrong_units: Literal["refuse", "correct"] = Field(
         "refuse",
         description="What happens to a recording whose amplitude (median standard deviation of a window) is outside 0.05 to "
-        "2000 µV, for example because volts were read as microvolts. `refuse` skips it; `correct` multiplies it by the power "
-        "of 1000 that brings it nearest to 10 µV.",
+        "2000 µV, for example because volts were read as microvolts, and which `unit` does not make plausible. `refuse` skips "
+        "it; `correct` multiplies it by the power of 1000, at most a million, that brings it nearest to 10 µV, if its spectrum "
+        "falls as that of EEG does and nothing else is wrong.",
     )
     split: Literal["subject", "time"] = Field(
         "subject",

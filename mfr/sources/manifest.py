@@ -14,8 +14,8 @@ from mfr.runtime.errors import UserError
 from mfr.runtime.records import Record
 
 MANIFEST = "manifest.json"
-ANNEX = "a git-annex pointer, not the file: fetch it (`git annex get` or `datalad get`)"
-LFS = "a Git LFS pointer, not the file: fetch it (`git lfs pull`)"
+ANNEX = "a git-annex pointer, not the content: fetch it (`git annex get` or `datalad get`)"
+LFS = "a Git LFS pointer, not the content: fetch it (`git lfs pull`)"
 # First bytes of small files that stand for such content.
 POINTERS = {b"/annex/objects/": ANNEX, b"version https://git-lfs.github.com/spec/": LFS}
 POINTER_BYTES = 1024

@@ -1,6 +1,7 @@
 """Corpora of all kinds, good and bad."""
 
 import json
+import os
 import zlib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mfr.sources.eeg.electrodes import TCP19
 from mfr.sources.eeg.split import SPLITS
 from tests.support.recording_files import (
     noise,
+    set_field,
     write_bdf,
     write_brainvision,
     write_edf,
@@ -50,8 +52,8 @@ def test_what_cannot_be_used_is_skipped_with_its_reason_and_counted():
     expected = {
         "a/cut.edf": "cut short",
         "b/text.edf": "no valid EDF or BDF header",
-        "b/empty.edf": "no valid EDF or BDF header",
-        "b/broken.edf": "cannot be read",
+        "b/empty.edf": "empty",
+        "b/broken.edf": "no scale: EEG C3-REF: its physical minimum",
         "c/one.edf": "missing electrodes: C4",
         "c/short.edf": "too short",
         "d/slow.edf": "sampled too slowly: 80 Hz",
@@ -68,8 +70,8 @@ def test_what_cannot_be_used_is_skipped_with_its_reason_and_counted():
     with h5py.File("train.h5") as file:
         assert (file.attrs["files_used"], file.attrs["files_skipped"]) == (4, 8)
     reasons = table.reason[table.status == "skipped"].str.split(":").str[0].value_counts().to_dict()
-    assert reasons == dict.fromkeys(["cut short", "cannot be read", "missing electrodes", "too short", "constant"], 1) | {
-        "no valid EDF or BDF header": 2,
+    assert reasons == dict.fromkeys(["cut short", "no scale", "empty", "missing electrodes", "too short", "constant"], 1) | {
+        "no valid EDF or BDF header": 1,
         "sampled too slowly": 1,
     }
     windows = table[["windows_kept", "windows_dropped", "flat", "clipped", "noisy", "across"]].sum().tolist()
@@ -208,3 +210,23 @@ def test_a_split_by_time_serves_for_one_subject():
         with h5py.File(f"{split}.h5") as file:
             ends += [file["start_s"][0], file["start_s"][-1] + 0.5]
     assert ends == sorted(ends) and (ends[0], ends[-1]) == (0, 60)
+
+
+def test_a_file_that_stops_its_reader_stops_no_other():
+    for subject in "abc":
+        record(f"{subject}/good.edf")
+    Path("mine/a/huge.gdf").write_bytes(b"GDF 1.25" + b"\xff" * 5000)  # 4 billion channels
+    write_edf(Path("mine/b/endless.edf"), {"C3": noise(10), "C4": noise(10)})
+    set_field(Path("mine/b/endless.edf"), "duration", b"1e999")
+    path = write_brainvision(Path("mine/c/pipe.vhdr"), {"C3": noise(10), "C4": noise(10)})
+    path.with_suffix(".eeg").unlink()
+    os.mkfifo(path.with_suffix(".eeg"))
+    prepare()
+    table = preprocess()
+    assert (table.status == "used").sum() == 3
+    for name, reason in (
+        ("a/huge.gdf", "needs too much memory: more than 3.0 GiB"),
+        ("b/endless.edf", "no valid EDF or BDF header: its data records have a length of '1e999' s"),
+        ("c/pipe.vhdr", "not a file: a folder, pipe or device"),
+    ):
+        assert table.reason[name] == reason

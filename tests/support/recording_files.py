@@ -9,6 +9,9 @@ import mne
 import numpy as np
 from scipy.io import savemat
 
+from mfr.sources.eeg.edf import FIELDS
+from mfr.sources.eeg.simulation import coloured
+
 
 def write_edf(path: Path, signals: dict[str, np.ndarray], rates: int | list[int] = 256, unit: str = "uV") -> Path:
     """One signal for each label, in `unit`, between −800 and 800."""
@@ -26,6 +29,36 @@ def write_edf(path: Path, signals: dict[str, np.ndarray], rates: int | list[int]
 def noise(seconds: int, rate: int = 256, seed: int = 0) -> np.ndarray:
     """White noise of 20 µV."""
     return np.random.default_rng(seed).normal(0, 20, seconds * rate)
+
+
+def pink(seconds: int, rate: int = 256, seed: int = 0) -> np.ndarray:
+    """Noise of 20 µV with a spectrum that falls as that of EEG."""
+    random = np.random.default_rng(seed)
+    return 20 * coloured(random, 1, seconds * rate, rate, lambda f: (f > 0) * np.maximum(f, 0.5) ** -1.5)[0]
+
+
+def write_edf_plus(path: Path, signals: dict[str, np.ndarray], rate: int = 256) -> Path:
+    """EDF+ in data records of a second, each with a time stamp; its digital range is a quarter of 16 bits."""
+    options = {"physical_dimension": "uV", "physical_range": (-800, 800), "digital_range": (-8192, 8191)}
+    made = [edfio.EdfSignal(data, rate, label=label, **options) for label, data in signals.items()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    edfio.Edf(made, annotations=[edfio.EdfAnnotation(1, None, "start")], data_record_duration=1).write(path)
+    return path
+
+
+def set_field(path: Path, name: str, content: bytes, signal: int = 0) -> None:
+    """Overwrite a header field of an EDF file: one of the file, or one of edf.FIELDS of a signal."""
+    data = bytearray(path.read_bytes())
+    fixed = {"start": (168, 16), "header": (184, 8), "records": (236, 8), "duration": (244, 8), "signals": (252, 4)}
+    signals = int(data[252:256])
+    if name in fixed:
+        at, width = fixed[name]
+    else:
+        names = list(FIELDS)
+        width = FIELDS[name]
+        at = 256 + signals * sum(FIELDS[before] for before in names[: names.index(name)]) + signal * width
+    data[at : at + width] = content.ljust(width)
+    path.write_bytes(data)
 
 
 def write_bdf(path: Path, signals: dict[str, np.ndarray], rate: int = 256) -> Path:

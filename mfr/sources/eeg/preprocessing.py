@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 from mfr.config.eeg import PreprocessEeg
 from mfr.runtime.errors import UnusableError
 from mfr.runtime.resume import Parts
-from mfr.sources.eeg.artefacts import REASONS, Marks, marks, unit_factor, verdicts
+from mfr.sources.eeg.artefacts import REASONS, Marks, check_spectrum, marks, unit_factor, verdicts
 from mfr.sources.eeg.formats import Contents, reader
 from mfr.sources.eeg.montage import Montage
 from mfr.sources.eeg.signals import Block, Plan, moments, standardise, windows
@@ -26,6 +26,7 @@ from mfr.sources.manifest import sha256
 
 SAMPLED = 1 << 18  # samples of a channel from which its quartiles are estimated; 34 minutes at 128 Hz
 IQR_OF_NORMAL = 1.349  # in standard deviations
+SPECTRUM_S = 600
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,22 @@ def convert(job: Job, parts: Parts) -> None:
     try:
         outcome = _convert(job, parts)
     except UnusableError as error:
-        outcome = Outcome(str(error), np.zeros(0, np.uint8), np.zeros((0, 0)), np.zeros((0, 0)), 1.0)
+        outcome = _unusable(error)
+    _put_outcome(job, outcome, sha256(job.contents.files), parts)
+
+
+def skip(job: Job, error: UnusableError, parts: Parts) -> None:
+    """Store an outcome for a recording that stopped the process in which `convert` ran."""
+    _put_outcome(job, _unusable(error), "", parts)
+
+
+def _unusable(error: UnusableError) -> Outcome:
+    return Outcome(str(error), np.zeros(0, np.uint8), np.zeros((0, 0)), np.zeros((0, 0)), 1.0)
+
+
+def _put_outcome(job: Job, outcome: Outcome, digest: str, parts: Parts) -> None:
     arrays = {"verdicts": outcome.verdicts, "mean": outcome.mean, "deviation": outcome.deviation}
-    words = {"skipped": outcome.skipped, "sha256": sha256(job.contents.files)}
+    words = {"skipped": outcome.skipped, "sha256": digest}
     coded = {name: np.frombuffer(word.encode(), np.uint8) for name, word in words.items()}
     _put(parts, job.name, arrays | coded | {"factor": np.array([outcome.factor])})
 
@@ -142,7 +156,7 @@ class _Measured:
 def _measured(job: Job, parts: Parts) -> _Measured:
     """Filter a recording, store its blocks in `parts`, and return statistics of its windows."""
     plan = job.plan
-    read = reader(job.path, job.contents, job.channels)
+    read = reader(job.path, job.contents, job.channels, job.parameters.unit)
     seen, sampled = [], []
     mean, deviation = np.empty((2, plan.count, len(job.montage.channels)))
     for number, block in enumerate(plan.blocks(len(job.channels))):
@@ -161,7 +175,10 @@ def _convert(job: Job, parts: Parts) -> Outcome:
     found = _measured(job, parts)
     mean, deviation = found.mean, found.deviation
     changing = ~found.seen.constant.any(axis=1)
-    factor = unit_factor(deviation[changing], job.parameters.wrong_units == "correct") if changing.any() else 1.0
+    stated = {job.contents.units[channel] for channel in job.channels}
+    factor = unit_factor(deviation[changing], stated, job.parameters) if changing.any() else 1.0
+    if factor != 1:
+        check_spectrum(_middle(job), float(job.rate))
     mean *= factor
     deviation *= factor
     verdict = verdicts(found.seen, deviation, job.parameters)
@@ -175,6 +192,13 @@ def _convert(job: Job, parts: Parts) -> Outcome:
     elif job.parameters.standardise == "none":
         mean, deviation = np.zeros((1, len(job.montage.channels))), np.ones((1, len(job.montage.channels)))
     return Outcome("", verdict, mean, deviation, factor)
+
+
+def _middle(job: Job) -> np.ndarray:
+    """Samples (electrodes, time) in microvolts of `SPECTRUM_S` in the middle of a recording."""
+    samples = job.plan.samples
+    half = min(samples, round(SPECTRUM_S * job.rate)) // 2
+    return reader(job.path, job.contents, job.channels, job.parameters.unit)(samples // 2 - half, samples // 2 + half)
 
 
 def _why_none(every: Marks, verdict: np.ndarray, job: Job) -> str:

@@ -18,6 +18,7 @@ from mfr.sources.eeg.preprocessing import Job
 from mfr.sources.eeg.recordings import RecordingManifest, ending
 from mfr.sources.eeg.split import Split, by_subject, sides_of_subjects
 from mfr.sources.eeg.subjects import is_by_file, subject_of
+from mfr.sources.eeg.workers import Workers, size
 
 SHOWN_REASONS = 5
 SAMPLES = (".eeg", ".dat", ".fdt")  # companions with samples
@@ -62,23 +63,30 @@ class Survey:
     lines: list[str]
 
 
-def survey(root: Path, manifest: RecordingManifest, rows: list[Row], parameters: PreprocessEeg) -> Survey:
+def survey(root: Path, manifest: RecordingManifest, rows: list[Row], parameters: PreprocessEeg, workers: Workers) -> Survey:
     """Read what the files below `root` declare, but not their samples, and choose the electrodes.
 
     Fills in the rows, with a reason for each unusable file, and appends those of files with samples that no file is read with.
     Raises `UserError` if `parameters` and the files leave no valid montage, or if two recordings are identical.
     """
-    readable: dict[int, Contents] = {}
-    for index, row in enumerate(rows):
+    for row in rows:
         if row.reason:
             continue
         try:
             row.subject = subject_of(row.path, parameters.subject_pattern)
-            contents = read_contents(root / row.path)
-            row.channels, row.seconds = len(contents.labels), contents.seconds
-            readable[index] = contents
         except UnusableError as error:
             row.reason = str(error)
+    named = [index for index, row in enumerate(rows) if not row.reason]
+    files = [root / rows[index].path for index in named]
+    found: dict[int, Contents] = {}
+    for place, contents in workers.map(read_contents, files, list(map(size, files))):
+        row = rows[named[place]]
+        if isinstance(contents, UnusableError):
+            row.reason = str(contents)
+        else:
+            row.channels, row.seconds = len(contents.labels), contents.seconds
+            found[named[place]] = contents
+    readable = {index: found[index] for index in sorted(found)}
     _skip_continuations(root, rows, readable)
     _add_samples_without_header(root, manifest, rows, readable)
     tables = _tables(root, manifest, rows, readable)
@@ -86,7 +94,8 @@ def survey(root: Path, manifest: RecordingManifest, rows: list[Row], parameters:
     jobs = {}
     for index, contents in readable.items():
         try:
-            job = Job(root / rows[index].path, contents, find(contents, montage.electrodes), montage, parameters)
+            channels = find(contents, montage.electrodes, parameters.unit)
+            job = Job(root / rows[index].path, contents, channels, montage, parameters)
             _check_marks(job, tables.get(index))
             rows[index].rate_hz = float(job.rate)
             _ = job.plan  # raises UnusableError if the recording is too short or too slow

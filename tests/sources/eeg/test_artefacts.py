@@ -1,9 +1,15 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from mfr.config.eeg import PreprocessEeg
 from mfr.runtime.errors import UnusableError
-from mfr.sources.eeg.artefacts import REASONS, Marks, marks, unit_factor, verdicts
+from mfr.sources.eeg.artefacts import REASONS, Marks, check_spectrum, marks, unit_factor, verdicts
+from mfr.sources.eeg.formats import read_contents, reader
+from mfr.sources.eeg.simulation import sessions, simulate
+from tests.support.recording_files import pink
 
 FIRST = np.arange(0, 1000, 50)
 LAST = FIRST + 99
@@ -64,9 +70,63 @@ def test_each_window_has_one_reason():
 )
 def test_amplitudes_that_show_a_wrong_unit(scale, factor):
     deviation = scale * np.random.default_rng(0).uniform(5, 15, size=(100, 4))
-    assert unit_factor(deviation, correct=True) == pytest.approx(factor)
+    assert unit_factor(deviation, {"uV"}, PreprocessEeg(wrong_units="correct")) == pytest.approx(factor)
     if factor == 1:
-        assert unit_factor(deviation, correct=False) == 1
+        assert unit_factor(deviation, {"V"}, PreprocessEeg(unit="uV")) == 1
         return
     with pytest.raises(UnusableError, match=r"implausible amplitude: .* µV.*wrong_units: correct"):
-        unit_factor(deviation, correct=False)
+        unit_factor(deviation, {"uV"}, PreprocessEeg())
+
+
+def test_a_stated_unit_replaces_one_that_makes_the_amplitude_implausible():
+    deviation = np.random.default_rng(0).uniform(5, 15, size=(100, 4))
+    assert unit_factor(1e6 * deviation, {"V"}, PreprocessEeg(unit="uV")) == pytest.approx(1e-6)
+    assert unit_factor(1e-3 * deviation, {"uV"}, PreprocessEeg(unit="mV")) == pytest.approx(1000)
+    for stated, unit in (({"uV"}, "uV"), ({"uV"}, "V"), ({"V", "uV"}, "uV"), ({"nV"}, "uV")):
+        with pytest.raises(UnusableError, match="implausible amplitude"):
+            unit_factor(1e-3 * deviation, stated, PreprocessEeg(unit=unit))
+
+
+def test_no_unit_explains_some_amplitudes():
+    correct = PreprocessEeg(wrong_units="correct")
+    deviation = np.random.default_rng(0).uniform(5, 15, size=(100, 4))
+    deviation[:60] = 0
+    with pytest.raises(UnusableError, match="implausible amplitude: 0 µV: most windows are constant") as raised:
+        unit_factor(deviation, {"uV"}, correct)
+    assert "correct" not in str(raised.value)
+    for scale, stated in ((1e-12, {"uV"}), (1e12, {"uV"}), (1e-3, {"uV", "mV"})):
+        with pytest.raises(UnusableError, match="no confusion of uV, mV and V in all channels explains it"):
+            unit_factor(scale * deviation[60:], stated, correct)
+
+
+@pytest.mark.parametrize("rate", [128, 250, 512])
+@pytest.mark.parametrize("scale", [1e-9, 1, 1e6])
+def test_the_spectrum_of_noise_is_not_that_of_eeg(rate, scale):
+    check_spectrum(scale * np.stack([pink(10, rate, seed) for seed in range(4)]), rate)
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        for garbage in (random.normal(size=(4, 10 * rate)), random.integers(-32768, 32768, size=(4, 10 * rate))):
+            with pytest.raises(UnusableError, match=r"no spectrum of EEG: .* should be at least 4 times"):
+                check_spectrum(scale * garbage, rate)
+    with pytest.raises(UnusableError, match="no spectrum of EEG"):
+        check_spectrum(np.zeros((4, 10 * rate)), rate)
+
+
+def test_a_slow_or_short_recording_cannot_show_its_spectrum():
+    for seconds, rate in ((10, 60), (1, 8)):
+        with pytest.raises(UnusableError, match="cannot show a spectrum of EEG"):
+            check_spectrum(np.ones((2, seconds * rate)), rate)
+
+
+def test_simulated_recordings_have_a_spectrum_of_eeg():
+    for session in sessions(6):
+        check_spectrum(simulate(session, 10, 0), session.rate_hz)
+
+
+@pytest.mark.skipif("MFR_EEG_DIR" not in os.environ, reason="MFR_EEG_DIR names no folder with a real recording")
+def test_real_recordings_have_a_spectrum_of_eeg():
+    for path in Path(os.environ["MFR_EEG_DIR"]).rglob("*.edf"):
+        contents = read_contents(path)
+        channels = [number for number, unit in enumerate(contents.units) if unit == "uV"]
+        signals = reader(path, contents, channels)(0, contents.samples[0])
+        check_spectrum(signals, float(contents.rates[0]))

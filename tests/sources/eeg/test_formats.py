@@ -1,14 +1,18 @@
 import gzip
+import os
+import warnings
 from pathlib import Path
 
 import edfio
+import mne
 import numpy as np
 import pytest
 
 from mfr.runtime.errors import UnusableError
-from mfr.sources.eeg.formats import find, read_contents, reader
+from mfr.sources.eeg.formats import _Mne, find, read_contents, reader, unit_of
 from tests.support.recording_files import (
     noise,
+    set_field,
     write_bdf,
     write_brainvision,
     write_edf,
@@ -67,7 +71,7 @@ def test_a_recording_that_is_cut_short_is_refused(tmp_path, name, share):
     # GDF and FIF end with tables that are not needed; EEGLAB's samples are apart or compressed.
     spare = {"a.gdf": 9, "a_raw.fif": 2000, "a_raw.fif.gz": 2000}.get(name, 1)
     cut.write_bytes(whole[:-spare] if share == "-1" else whole[: int(len(whole) * share)])
-    with pytest.raises(UnusableError, match=r"cut short|cannot be read|no valid EDF or BDF header"):
+    with pytest.raises(UnusableError, match=r"cut short|not read with certainty: |cannot be read|no valid EDF|empty: "):
         read_all(path, ["C3", "T3"])
 
 
@@ -123,14 +127,97 @@ def test_bytes_after_the_last_record_are_not_read(tmp_path):
     assert read_all(path, ["C3"]).shape == (1, 2560)
 
 
-@pytest.mark.parametrize(("field", "reason"), [(b"garbage ", "could not convert"), (b"nan     ", "contains NaN")])
-def test_a_corrupt_physical_range_is_refused_when_read(tmp_path, field, reason):
-    path = write_edf(tmp_path / "a.edf", {"C3": noise(10)})
-    data = bytearray(path.read_bytes())
-    data[256 + 104 : 256 + 112] = field
-    path.write_bytes(data)
-    with pytest.raises(UnusableError, match=reason):
+@pytest.mark.parametrize("field", [b"garbage", b"nan", b"1e999"])
+def test_a_studied_channel_needs_a_scale_and_no_other_does(tmp_path, field):
+    path = write_edf(tmp_path / "a.edf", {"C3": noise(10), "C4": noise(10)})
+    set_field(path, "physical minimum", field)
+    assert read_all(path, ["C4"]).shape == (1, 2560)
+    with pytest.raises(UnusableError, match=f"no scale: C3: its physical minimum is '{field.decode()}', not a number"):
         read_all(path, ["C3"])
+
+
+@pytest.mark.parametrize("write", [write_edf, write_bdf])
+def test_samples_are_to_the_last_bit_those_of_mne(tmp_path, write):
+    path = write(tmp_path / f"a.{write.__name__[-3:]}", {"C3": noise(10), "C4": noise(10, seed=1), "T3": noise(10, seed=2)})
+    for name, value in (("physical minimum", b"-123.457"), ("physical maximum", b"98.7654"), ("unit", b"mV")):
+        set_field(path, name, value)
+    set_field(path, "physical minimum", b"812.3", 1)  # inverted
+    contents = read_contents(path)
+    channels = find(contents, ["T3", "C4", "C3"])
+    raw = mne.io.read_raw(path, verbose="ERROR")
+    for first, last in ((0, 2560), (100, 2441), (256, 512), (300, 301)):
+        expected = raw.get_data(picks=channels, start=first, stop=last) * 1e6
+        np.testing.assert_array_equal(reader(path, contents, channels)(first, last), expected)
+
+
+def test_a_24_bit_header_decides_over_the_ending(tmp_path):
+    path = write_bdf(tmp_path / "a.edf", {"C3": noise(10)})
+    np.testing.assert_allclose(read_all(path, ["C3"])[0], noise(10), atol=0.01)
+    path = write_edf(tmp_path / "a.bdf", {"C3": noise(10)})
+    np.testing.assert_allclose(read_all(path, ["C3"])[0], noise(10), atol=STEP_UV)
+
+
+def test_what_stands_for_a_recording_is_named(tmp_path):
+    for name in WRITERS:
+        for content, reason in (
+            (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the recording: fetch it"),
+            (b"<html><title>404", "a web page, not the recording: download it again"),
+            (b"", "empty: the file has 0 bytes"),
+        ):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(UnusableError, match=f"^{reason}$"):
+                read_contents(tmp_path / name)
+
+
+def test_a_missing_companion_is_named(tmp_path):
+    for ending, key in ((".eeg", "DataFile"), (".vmrk", "MarkerFile")):
+        path = write_brainvision(tmp_path / "a.vhdr", SENT)
+        path.with_suffix(ending).unlink()
+        with pytest.raises(UnusableError, match=f"missing file: a{ending}, which a.vhdr names as its {key}"):
+            read_contents(path)
+    write_eeglab(tmp_path / "b.set", SENT, apart=True)
+    (tmp_path / "b.fdt").rename(tmp_path / "c.fdt")
+    with pytest.raises(UnusableError, match=r"missing file: b\.fdt, which b\.set needs"):
+        read_contents(tmp_path / "b.set")
+    path = write_brainvision(tmp_path / "a.vhdr", SENT)
+    path.with_suffix(".eeg").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(UnusableError, match="a Git LFS pointer, not the recording"):
+        read_contents(path)
+
+
+def test_a_pipe_or_a_folder_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "a.edf")
+    (tmp_path / "b.fif").mkdir()
+    for name in ("a.edf", "b.fif"):
+        with pytest.raises(UnusableError, match="not a file: a folder, pipe or device"):
+            read_contents(tmp_path / name)
+    with pytest.raises(UnusableError, match="cannot be read: No such file"):
+        read_contents(tmp_path / "c.edf")
+
+
+@pytest.mark.parametrize(
+    "unit", ["uV", "µV", "μV", "uv", "UV", "microV", "microvolt", "Microvolts", "\xc2\xb5V", "\xce\xbcV", "\x83\xcaV"]
+)
+def test_spellings_of_microvolts(unit):
+    assert unit_of(unit) == "uV"
+    assert [unit_of(text) for text in ("mV", "millivolt", "V", "volts", "nV", "", "%")] == ["mV", "mV", "V", "V", "nV", "", "%"]
+
+
+def test_warnings_of_mne_that_matter_are_reasons_and_unknown_ones_are_shown(tmp_path, capsys):
+    path = write_gdf(tmp_path / "a.gdf", SENT)
+    read_contents(path)
+    assert capsys.readouterr().err == ""
+    for text in ("FIF raw buffer could not be read: 9 samples set to zero", "Physical range is not defined", "Unit is guessed"):
+        with pytest.raises(UnusableError, match=f"not read with certainty: {text}"), _Mne(path):
+            warnings.warn(f"{text}. More.", RuntimeWarning, stacklevel=1)
+    for text in ("Something odd", "The data contains 'boundary' events, indicating data discontinuities"):
+        with _Mne(path, report=True):
+            warnings.warn(f"{text}. More.", RuntimeWarning, stacklevel=1)
+            warnings.warn("no longer supported", DeprecationWarning, stacklevel=1)
+        assert capsys.readouterr().err == f"warning: {path}: {text}\n"
+    path = write_fif(tmp_path / "eeg.fif", SENT)  # a name against MNE's convention
+    assert len(read_contents(path).labels) == 3
+    assert capsys.readouterr().err == ""
 
 
 def test_nan_is_refused(tmp_path):

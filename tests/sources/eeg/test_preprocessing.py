@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from mfr.config.eeg import PreprocessEeg
+from mfr.runtime.errors import UnusableError
 from mfr.runtime.resume import Parts
 from mfr.sources.eeg import preprocessing
 from mfr.sources.eeg import signals as eeg
 from mfr.sources.eeg.formats import find, read_contents
 from mfr.sources.eeg.montage import Montage
-from mfr.sources.eeg.preprocessing import Job, Outcome, columns, convert, is_converted, outcome_of
+from mfr.sources.eeg.preprocessing import Job, Outcome, columns, convert, is_converted, outcome_of, sha256_of, skip
 from mfr.sources.eeg.signals import microvolts
-from tests.support.recording_files import noise, write_edf, write_fif
+from tests.support.recording_files import noise, pink, write_edf, write_fif
 
 SECONDS = 120
 
@@ -155,7 +156,7 @@ def test_clipped_and_noisy_windows_are_counted(tmp_path):
 
 @pytest.mark.parametrize("standardise", STANDARDISATIONS)
 def test_wrong_units_are_refused_or_corrected(tmp_path, standardise):
-    sent = signals()
+    sent = {name: pink(SECONDS, seed=seed) for seed, name in enumerate(["C3", "C4"])}
     parameters = PreprocessEeg(standardise=standardise)
     _, right = converted(write_fif(tmp_path / "a_raw.fif", sent), parameters)
     volts = write_fif(tmp_path / "b_raw.fif", {name: 1e-6 * signal for name, signal in sent.items()})
@@ -165,6 +166,20 @@ def test_wrong_units_are_refused_or_corrected(tmp_path, standardise):
     assert outcome.factor == 1e6
     for name, values in right.items():
         np.testing.assert_allclose(found[name], values, atol=1e-3)
+
+
+def test_noise_of_a_wrong_unit_is_not_corrected(tmp_path):
+    sent = {name: 1e-6 * noise(20, seed=seed) for seed, name in enumerate(["C3", "C4"])}
+    outcome, _ = converted(write_fif(tmp_path / "a_raw.fif", sent), PreprocessEeg(wrong_units="correct"))
+    assert outcome.skipped.startswith("implausible amplitude, and no spectrum of EEG")
+
+
+def test_a_recording_that_stopped_its_process_has_an_outcome(tmp_path):
+    path = write_edf(tmp_path / "a.edf", signals())
+    montage, contents = Montage(["C3", "C4"], "referential"), read_contents(path)
+    job, parts = Job(path, contents, find(contents, montage.electrodes), montage, PreprocessEeg()), Parts(tmp_path / "p", "")
+    skip(job, UnusableError("takes too long: as a test"), parts)
+    assert outcome_of(job, parts).skipped == "takes too long: as a test" and sha256_of(job, parts) == ""
 
 
 def test_a_recording_that_fails_on_the_way_is_remembered(tmp_path):

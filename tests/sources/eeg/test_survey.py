@@ -107,5 +107,5 @@ def test_one_file_is_counted_in_the_singular(capsys):
     assert "preprocess_eeg: 1 usable file of 1 subject\n" in capsys.readouterr().err
     Path("mine/x/1.edf").write_text("")
     prepare()
-    with pytest.raises(UserError, match="the only recording is not usable: 1 × no valid EDF"):
+    with pytest.raises(UserError, match="the only recording is not usable: 1 × empty: the file has 0 bytes"):
         preprocess()

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -7,31 +8,60 @@ import psutil
 import pytest
 
 from mfr.runtime.errors import UnusableError, UserError
-from mfr.sources.eeg.workers import in_processes
+from mfr.sources.eeg.workers import Workers
 from tests.conftest import ROOT
-from tests.support.tasks import die, note, refuse
+from tests.support.tasks import do, note
+
+FAILURES = {
+    "refuse": "no recording: refused",
+    "crash": "crashes its reader: the process ended with SIGSEGV",
+    "exit": "crashes its reader: the process ended with status 3",
+    "bug": "crashes its reader: the process ended with status 1",
+    "hang": "takes too long: not read within 2 s",
+    "memory": "needs too much memory: more than 0.1 GiB",
+}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_every_item_is_done_once_here_or_elsewhere(tmp_path, workers):
-    names = [str(number) for number in range(6)]
-    assert len(list(in_processes(note, names, tmp_path, workers))) == 6
-    found = {path.name: int(path.read_text()) for path in tmp_path.iterdir()}
-    assert sorted(found) == names and len(set(found.values())) <= workers
-    assert (set(found.values()) == {os.getpid()}) == (workers == 1)
+def test_a_few_processes_serve_many_items(tmp_path):
+    files = [tmp_path / str(number) for number in range(8)]
+    with Workers(2) as workers:
+        first = dict(workers.map(note, files, [0] * 8))
+        again = dict(workers.map(note, files[:3], [0] * 3))
+    assert sorted(first) == list(range(8)) and len(set(first.values())) <= 2 and set(again.values()) <= set(first.values())
+    assert os.getpid() not in first.values() and not any(psutil.pid_exists(number) for number in first.values())
 
 
-def test_what_a_task_raises_is_raised_and_a_killed_worker_is_reported(tmp_path):
-    with pytest.raises(UnusableError, match=r"^[01]$"):
-        list(in_processes(refuse, ["0", "1"], tmp_path, 2))
-    with pytest.raises(UserError, match=r"execution.workers: one of 2 worker processes died.*lower it and run again"):
-        list(in_processes(die, ["0", "1"], tmp_path, 2))
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_happens_to_one_item_concerns_no_other(count):
+    items = ["a", *FAILURES, "b", "refuse", "crash", "c"]
+    with Workers(count, seconds=2, memory=1 << 27) as workers:
+        found = {items[index]: result for index, result in workers.map(do, items, [0] * len(items))}
+        assert dict(workers.map(do, ["d"], [0])) == {0: "D"}
+    assert {name: found[name] for name in "abc"} == {"a": "A", "b": "B", "c": "C"}
+    for name, reason in FAILURES.items():
+        assert isinstance(found[name], UnusableError) and str(found[name]) == reason
 
 
-def test_workers_end_with_their_parent(tmp_path):
+def test_a_large_file_has_larger_limits():
+    with Workers(1, seconds=0, memory=1 << 27) as workers:
+        assert dict(workers.map(do, ["memory"], [1 << 25])) == {0: str(1 << 28)}
+
+
+def test_a_full_disk_and_a_process_that_the_system_kills_end_the_stage():
+    with Workers(2) as workers, pytest.raises(OSError, match="no space"):
+        list(workers.map(do, ["a", "full"], [0, 0]))
+    message = r"execution.workers: the system ended the worker process that read killed \(SIGKILL\).*lower it and run again"
+    with Workers(2) as workers, pytest.raises(UserError, match=message):
+        list(workers.map(do, ["a", "killed"], [0, 0]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_no_process_outlives_the_parent(tmp_path, number):
     program = (
-        "from pathlib import Path; from mfr.sources.eeg.workers import in_processes; from tests.support.tasks import linger\n"
-        f"if __name__ == '__main__': list(in_processes(linger, ['0', '1'], Path({str(tmp_path)!r}), 2))"
+        "from pathlib import Path; from mfr.sources.eeg.workers import Workers; from tests.support.tasks import linger\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "if __name__ == '__main__':\n"
+        "    with Workers(2) as workers: list(workers.map(linger, [folder / '0', folder / '1'], [0, 0]))"
     )
     (tmp_path / "program.py").write_text(program)
     parent = subprocess.Popen([sys.executable, tmp_path / "program.py"], env={**os.environ, "PYTHONPATH": str(ROOT)})
@@ -39,8 +69,9 @@ def test_workers_end_with_their_parent(tmp_path):
     while not all(place.is_file() and place.read_text() for place in places):
         assert parent.poll() is None
         time.sleep(0.05)
-    workers = [psutil.Process(int(place.read_text())) for place in places]
-    parent.kill()
+    family = psutil.Process(parent.pid).children(recursive=True)
+    assert {int(place.read_text()) for place in places} <= {process.pid for process in family}
+    parent.send_signal(number)
     parent.wait()
-    gone, alive = psutil.wait_procs(workers, timeout=10)
-    assert len(gone) == 2 and not alive
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
