@@ -14,8 +14,8 @@ from mfr.runtime.errors import UserError
 from mfr.runtime.records import Record
 
 MANIFEST = "manifest.json"
-ANNEX = "a git-annex pointer, not the content: fetch it (`git annex get` or `datalad get`)"
-LFS = "a Git LFS pointer, not the content: fetch it (`git lfs pull`)"
+ANNEX = "a git-annex pointer, not the {}: fetch it (`git annex get` or `datalad get`)"
+LFS = "a Git LFS pointer, not the {}: fetch it (`git lfs pull`)"
 # First bytes of small files that stand for such content.
 POINTERS = {b"/annex/objects/": ANNEX, b"version https://git-lfs.github.com/spec/": LFS}
 POINTER_BYTES = 1024
@@ -57,8 +57,8 @@ class Found(NamedTuple):
     left_out: list[LeftOut]
 
 
-def walk(root: Path, repeats: bool = False) -> Found:
-    """Find the files below `root`; links to files and folders are followed.
+def walk(root: Path, what: str = "file", repeats: bool = False) -> Found:
+    """Find the files below `root`, each a `what`; links to files and folders are followed.
 
     Left out are what is `unusable`, names that are not UTF-8, and all but one of several paths to the same folder or, without
     `repeats`, to the same file; a path without a link is preferred. Reasons are general words, then perhaps a colon and
@@ -70,7 +70,7 @@ def walk(root: Path, repeats: bool = False) -> Found:
     while waiting or links:
         path, real = waiting.pop() if waiting else (links.popleft(), None)
         name = path.relative_to(root).as_posix()
-        if reason := _misnamed(name) or unusable(path):
+        if reason := _misnamed(name) or unusable(path, what):
             left_out.append(LeftOut(path=printable(name), reason=reason))
             continue
         real = real or path.resolve()
@@ -91,7 +91,7 @@ def walk(root: Path, repeats: bool = False) -> Found:
     return Found(sorted(files), sorted(left_out, key=lambda each: each.path))
 
 
-def unusable(path: Path) -> str:
+def unusable(path: Path, what: str = "file") -> str:
     """Why a path is not a file or folder that can be used; empty if it is.
 
     Reasons are a link to nothing, a file that stands for content that is not here, a pipe or device, or an error of the system.
@@ -106,10 +106,10 @@ def unusable(path: Path) -> str:
         with path.open("rb") as file:
             start = file.read(POINTER_BYTES)
     except OSError as error:
-        return _failed(path, error)
+        return _failed(path, error, what)
     if state.st_size > POINTER_BYTES:
         return ""
-    return next((content for first, content in POINTERS.items() if start.startswith(first)), "")
+    return next((pointer.format(what) for first, pointer in POINTERS.items() if start.startswith(first)), "")
 
 
 def summary(left_out: Sequence[LeftOut]) -> str:
@@ -132,13 +132,13 @@ def _misnamed(name: str) -> str:
     return ""
 
 
-def _failed(path: Path, error: OSError) -> str:
+def _failed(path: Path, error: OSError, what: str) -> str:
     try:
         target = path.readlink()
     except OSError:
         return f"cannot be read ({error.strerror})"
     if isinstance(error, FileNotFoundError) and "annex/objects/" in os.path.realpath(path):
-        return ANNEX
+        return ANNEX.format(what)
     return f"dangling link: {printable(str(target))} ({error.strerror})"
 
 

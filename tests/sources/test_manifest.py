@@ -83,12 +83,12 @@ def test_content_that_is_not_here_has_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "long.txt").write_text(LFS + "is how a pointer to a file begins. " * 40)
     files, left_out = found(tmp_path)
     assert files == ["long.txt"]
-    annex = "a git-annex pointer, not the content: fetch it (`git annex get` or `datalad get`)"
+    annex = "a git-annex pointer, not the file: fetch it (`git annex get` or `datalad get`)"
     assert left_out == {
         "annexed.edf": annex,
         "chain.edf": annex,
         "unlocked.edf": annex,
-        "pointer.edf": "a Git LFS pointer, not the content: fetch it (`git lfs pull`)",
+        "pointer.edf": "a Git LFS pointer, not the file: fetch it (`git lfs pull`)",
         "dangling.edf": "dangling link: nowhere/x.edf (No such file or directory)",
     }
 

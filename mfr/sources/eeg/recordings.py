@@ -96,7 +96,7 @@ def _counts(items: list[str], most: int) -> str:
 
 def _sorted(root: Path) -> _Folder:
     """Files below `root` by what they are."""
-    found = walk(root, repeats=True)
+    found = walk(root, "recording", repeats=True)
     unreachable = {entry.path: entry.reason for entry in found.left_out}
     names = {path.relative_to(root).as_posix(): path for path in found.files} | dict.fromkeys(unreachable, None)
     sets = data_sets(names)

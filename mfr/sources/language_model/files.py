@@ -80,7 +80,7 @@ def _check_content(path: Path) -> None:
     if not start.strip():
         raise UserError(f"{path}: empty; download or save it again")
     if start.startswith(LFS_POINTER):
-        raise UserError(f"{path}: a Git LFS pointer, not the content itself; fetch it with `git lfs pull`")
+        raise UserError(f"{path}: a Git LFS pointer, not the file; fetch it with `git lfs pull`")
     if start.removeprefix(BYTE_ORDER_MARK).lstrip().lower().startswith(WEB_PAGE):
         raise UserError(f"{path}: a web page, not the file itself; download it again")
     if path.suffix == ".json":

@@ -44,7 +44,7 @@ def cut(content: bytes) -> bytes:
     [
         (lambda _: b"", "empty; download or save it again"),
         (lambda _: b" \n", "empty; download or save it again"),
-        (lambda _: LFS, "a Git LFS pointer, not the content itself; fetch it with `git lfs pull`"),
+        (lambda _: LFS, "a Git LFS pointer, not the file; fetch it with `git lfs pull`"),
         (lambda _: PAGE, "a web page, not the file itself; download it again"),
         (cut, "(not valid JSON|cut short, or not safetensors) .*; download or save it again"),
     ],

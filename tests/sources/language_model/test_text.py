@@ -220,13 +220,13 @@ def test_what_is_left_out_is_recorded_and_said_and_changes_nothing(tmp_path, cap
     assert [list(documents(text, split)) for split in ("train", "heldout")] == before[0]
     assert pin(text).files == before[1].files and before[1].left_out == []
     assert left_out(text) == {
-        "annexed.txt": "a git-annex pointer, not the content: fetch it (`git annex get` or `datalad get`)",
+        "annexed.txt": "a git-annex pointer, not the file: fetch it (`git annex get` or `datalad get`)",
         r"d\udce9p\udcf4t.txt": "name is not UTF-8: rename it",
         "copy.txt": "repeated: the same as 0.txt",
         "data.zip": "an archive: unpack it",
         "empty.txt": "empty",
         "image.png": "an image, a sound or a video",
-        "lfs.txt": "a Git LFS pointer, not the content: fetch it (`git lfs pull`)",
+        "lfs.txt": "a Git LFS pointer, not the file: fetch it (`git lfs pull`)",
         "mislabelled.txt": "binary data, no text",
         "rows.jsonl": "a web page in place of rows: download the file again",
         "rows.parquet": "not a whole parquet file: download or write it again",
@@ -235,7 +235,7 @@ def test_what_is_left_out_is_recorded_and_said_and_changes_nothing(tmp_path, cap
     assert TextManifest.model_validate_json(pin(text).model_dump_json()) == pin(text)
     report(text)
     line = capsys.readouterr().err
-    assert line.startswith("text.text: 10 of 70 files left out: annexed.txt: a git-annex pointer, not the content: fetch it ")
+    assert line.startswith("text.text: 10 of 70 files left out: annexed.txt: a git-annex pointer, not the file: fetch it ")
     assert line.endswith("; empty.txt: empty; and 5 more\n") and line.count("\n") == 1
 
 
