@@ -2,12 +2,14 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 
 from mfr.config.load import load
 from mfr.runtime import paths
+from mfr.runtime.command import status_of
 from mfr.runtime.errors import UserError
 
 SHOWN = ("mse", "fvu", "dead", "truth_recovered", "loss_recovered")
@@ -60,7 +62,7 @@ def _differing(first: object, second: object, where: str = "") -> set[str]:
     return set() if first == second else {where.removeprefix(".").removeprefix("section.")}
 
 
-def main() -> None:
+def show() -> None:
     """Print the results of every source that has some."""
     found = sorted(folder.parent.name for folder in Path("results").glob("*/origin.json"))
     for source in found:
@@ -75,5 +77,10 @@ def main() -> None:
         print("no results yet: `make run` makes them")
 
 
+def main() -> int:
+    """Run from the command line; return the exit status."""
+    return status_of(show)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

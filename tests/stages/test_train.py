@@ -138,7 +138,7 @@ def test_missing_weights_are_one_line(capsys: pytest.CaptureFixture[str]) -> Non
         assert evaluate.main(["--source", "synthetic", "--method", "mfr", "--seed", "0"]) == 1
     finally:
         kept.rename(weights)
-    assert capsys.readouterr().err == f"error: {weights}: no such file; run the stage that makes it first\n"
+    assert capsys.readouterr().err == f"error: {weights}: no such file; run train first\n"
 
 
 def test_vectors_cut_short_leave_earlier_weights(capsys: pytest.CaptureFixture[str]) -> None:

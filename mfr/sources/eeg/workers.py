@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 from mfr.runtime.errors import UserError
@@ -19,8 +20,8 @@ def in_processes(task: Callable[[Item, Shared], None], items: Sequence[Item], sh
     """Run `task(item, shared)` for each item, `workers` at a time.
 
     Yields after each finished item, in no fixed order. One worker runs in this process. Several run in processes of their own,
-    which end when this process ends, even if it is killed. Raises what a task raises, and `UserError` if a worker process
-    dies.
+    which end when this process ends, even if it is killed. A signal that stops this process stops them at once. Raises what a
+    task raises, and `UserError` if a worker process dies.
     """
     if workers == 1 or len(items) < 2:
         for item in items:
@@ -31,7 +32,9 @@ def in_processes(task: Callable[[Item, Shared], None], items: Sequence[Item], sh
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(items)), spawning, initializer=_end_with_parent) as pool:
         try:
-            for done in as_completed([pool.submit(task, item, shared) for item in items]):
+            with _sigint_blocked():  # workers inherit this until `_end_with_parent`: Python is silent while it starts them
+                submitted = [pool.submit(task, item, shared) for item in items]
+            for done in as_completed(submitted):
                 done.result()
                 yield
         except BrokenProcessPool:
@@ -39,13 +42,27 @@ def in_processes(task: Callable[[Item, Shared], None], items: Sequence[Item], sh
                 f"execution.workers: one of {workers} worker processes died, perhaps because memory ran out; lower it and run "
                 "again (finished recordings are kept); if that does not help, a damaged file may crash its reader"
             ) from None
+        except (KeyboardInterrupt, GeneratorExit):
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+
+
 def _end_with_parent() -> None:
-    """Set up a worker process to exit when its parent does."""
+    """Set up a worker process to exit when its parent does, and without a traceback at SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
