@@ -1,6 +1,5 @@
 """Snakemake's lock of the project's folder, which a killed run leaves behind."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,10 +33,10 @@ def remove_leftover() -> None:
 
 
 def at_work() -> Iterator[psutil.Process]:
-    """Processes of other runs in the working folder, on this machine: of either engine's, or of a stage."""
-    own = [psutil.Process(), *psutil.Process().parents()]
+    """Processes of other runs in the working folder, on this machine: of Snakemake or of a stage."""
+    own, here = [psutil.Process(), *psutil.Process().parents()], str(Path.cwd())
     for process in psutil.process_iter(["cmdline", "cwd"]):
-        if process not in own and process.info["cwd"] == os.getcwd() and any(map(_is_run, process.info["cmdline"] or ())):
+        if process not in own and process.info["cwd"] == here and any(map(_is_run, process.info["cmdline"] or ())):
             yield process
 
 

@@ -15,7 +15,7 @@ from mfr.runtime.os_errors import WRITING, number_of
 def write_whole(path: Path, content: bytes) -> None:
     """Replace the file at `path` atomically.
 
-    The file is never partial, even if the process is killed. An `OSError` names `path`.
+    The file is never partial, even if the process is killed.
     """
     part = path.with_name(f".{path.name}.part")
     with _named([path], [part]):
@@ -95,13 +95,13 @@ def _folders() -> Iterator[Callable[[Path], None]]:
 def _named(outputs: Sequence[Path], parts: Sequence[Path]) -> Iterator[None]:
     """Let an `OSError` of the block name an output, not its temporary file.
 
-    The system does not say what it could not write: on a full disk, the error names the output or the folder of several.
+    A write that fails does not say which file it was for. On a full disk the error has a note, which says what was being made.
     """
     try:
         yield
     except OSError as error:
         if error.filename is None and number_of(error) in WRITING:
-            error.filename = str(outputs[0] if len(outputs) == 1 else outputs[0].parent)
+            error.add_note(f"while writing {outputs[0] if len(outputs) == 1 else outputs[0].parent}")
         for output, part in zip(outputs, parts, strict=True):
             if Path(str(error.filename)).is_relative_to(part):
                 if isinstance(error, FileNotFoundError):

@@ -100,12 +100,12 @@ def _explained(error: OSError) -> str:
 
 
 def _where(error: OSError) -> str:
-    """The file that an error is about; empty if it does not say."""
+    """The file that an error is about, or the note that says what was being made; empty if there is neither."""
     name = error.filename2 or error.filename
     if isinstance(name, str | bytes | os.PathLike):
         return os.fsdecode(name)
     quoted = _QUOTED.search(_first_line(error))
-    return quoted[1] if quoted else ""
+    return quoted[1] if quoted else next(iter(getattr(error, "__notes__", ())), "")
 
 
 def _missing(where: str) -> str:

@@ -65,7 +65,7 @@ def denied_writing() -> None:
 
 def too_many_files() -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 3, limits[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 3, limits[1]))
     try:
         opened = []
         while True:
@@ -93,7 +93,10 @@ CASES: list[tuple[Callable[[], object], str]] = [
     (lambda: Path("one").read_text(), "one: links that lead in a circle; remove one of them"),
     (lambda: Path("/proc/self/mem").read_bytes(), "reading or writing failed (input/output error); check the disk"),
     (lambda: Path("runs/eeg/mfr/0/saes.json").read_text(), "runs/eeg/mfr/0/saes.json: no such file; run train first"),
-    (lambda: Path("features/eeg/mfr/0/x.parquet").read_text(), "features/eeg/mfr/0/x.parquet: no such file; run describe first"),
+    (
+        lambda: Path("features/eeg/mfr/0/x.parquet").read_text(),
+        "features/eeg/mfr/0/x.parquet: no such file; run describe first",
+    ),
     (lambda: Path("data/eeg/train.h5").read_text(), "data/eeg/train.h5: no such file; run the stage that makes it first"),
     (lambda: Path("gone.csv").read_text(), "gone.csv: no such file; check the path"),
     (lambda: load_file("gone.safetensors"), "gone.safetensors"),
@@ -188,7 +191,10 @@ def test_a_read_only_disk_is_one_line() -> None:
     ],
 )
 def test_a_failing_disk_is_one_line(tmp_path: Path, call: str, number: int, message: str) -> None:
-    code = "from pathlib import Path\nfrom mfr.runtime.command import status_of\nstatus_of(lambda: Path('file').read_text() and None)"
+    code = (
+        "from pathlib import Path\nfrom mfr.runtime.command import status_of\n"
+        "status_of(lambda: Path('file').read_text() and None)"
+    )
     environment = failing(tmp_path, call, number, "file")
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and message in done.stderr

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
+from mfr.config.experiment import Execution, Params
 from tests.support.project import clone, drift, dvc_jobs, edit, run, snakemake_jobs
+from workflow import graph
 from workflow.code import code_of, imports_of, units_of
 from workflow.graph import declared
 
@@ -114,9 +116,9 @@ def test_recordings_in_or_around_an_output_are_refused_before_snakemake_deletes_
     assert recording.read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("auto", 1), ("cuda", 1)])
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cuda", 1)])
 def test_only_a_device_that_may_be_a_gpu_asks_for_one(project: Path, device: str, gpus: int) -> None:
     edit(project, "params.yaml", "device: cpu", f"device: {device}")
     output = run(project, "snakemake", "--dry-run", "--cores", "1")
     asked = set(re.findall(r"gpu=(\d)", output.partition("Job stats")[2]))
-    assert asked == {str(gpus)}
+    assert asked == {str(gpus)} and graph.gpus(Params.model_construct(execution=Execution(device="auto"))) == 1
