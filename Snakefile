@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 from mfr.runtime import paths
 from mfr.sources.source import source
 from workflow.code import code_of
-from workflow.graph import checked, declared, made_of, runs_of
+from workflow.graph import checked, declared, gpus, made_of, runs_of
 
 min_version("9.0")
 

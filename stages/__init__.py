@@ -2,5 +2,8 @@
 
 import os
 
+from mfr.runtime.interruption import die_silently_while_importing
+
+die_silently_while_importing()
 # Waiting threads spin. If there are more threads than cores, that can cost ten times the work.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")

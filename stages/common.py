@@ -1,26 +1,20 @@
 """Command line, errors and last log line of every stage; nothing here changes a result."""
 
 import argparse
-import errno
 import hashlib
 import json
-import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-from safetensors import SafetensorError
 
 from mfr.config.experiment import SOURCES, Params
 from mfr.config.load import load
 from mfr.config.source import SourceSection
 from mfr.config.training import Method
+from mfr.runtime.command import status_of
 from mfr.runtime.errors import UserError
-from mfr.runtime.interruption import Interrupted
+from mfr.runtime.progress import duration
 from mfr.runtime.resume import code_in_use
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def stage_parser(module: str, summary: str | None, *options: str) -> argparse.ArgumentParser:
@@ -44,32 +38,26 @@ def call(stage: Callable[[argparse.Namespace, Params], str], arguments: argparse
     """Run a stage on its parameters and return its exit status.
 
     `stage` returns its main result, for the last line of the log: `train eeg/mfr seed 0 · 41 s · mse 0.112`. A user's mistake
-    or a full disk is reported in one line, with status 1. If a signal stopped the stage, the status is 128 + its number.
+    or a failure of the operating system is reported in one line, with status 1. If a signal stopped the stage, the status is
+    128 + its number.
     """
-    started = time.monotonic()
-    try:
+
+    def command() -> None:
+        started = time.monotonic()
+        _check_folder(arguments.params)
         result = stage(arguments, load(arguments.params))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except Interrupted as interrupted:
-        print(interrupted, file=sys.stderr)
-        return 128 + interrupted.number
-    except KeyboardInterrupt:
-        print("stopped by SIGINT: outputs are unchanged; run the stage again", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except FileNotFoundError as error:
-        if error.filename is None:
-            raise
-        print(f"error: {error.filename}: no such file; run the stage that makes it first", file=sys.stderr)
-        return 1
-    except (OSError, SafetensorError) as error:
-        if not _disk_is_full(error):
-            raise
-        print(f"error: the disk is full ({error}); free some space and run the stage again", file=sys.stderr)
-        return 1
-    print(f"{title(arguments)} · {time.monotonic() - started:.0f} s · {result}")
-    return 0
+        print(f"{title(arguments)} · {duration(time.monotonic() - started)} · {result}")
+
+    return status_of(command, when_stopped="no output is half-written; run the stage again")
+
+
+def _check_folder(params: Path) -> None:
+    """Raise `UserError` outside the project's folder, before the stage leaves anything there.
+
+    The project's folder has a params.yaml or the parameter file that the user named.
+    """
+    if not Path("params.yaml").is_file() and params.absolute().parent != Path.cwd():
+        raise UserError(f"params.yaml: no such file in {Path.cwd()}; run from the project's folder")
 
 
 def title(arguments: argparse.Namespace) -> str:
@@ -78,13 +66,6 @@ def title(arguments: argparse.Namespace) -> str:
     of = "/".join(given[name] for name in ("source", "method") if name in given)
     seed = f"seed {given['seed']}" if "seed" in given else ""
     return " ".join(filter(None, (given["stage"], of, seed)))
-
-
-def _disk_is_full(error: OSError | SafetensorError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in DISK_FULL
-    # safetensors gives the system's error only as text.
-    return any(f"os error {number}" in str(error) for number in DISK_FULL)
 
 
 def find_method(section: SourceSection, name: str) -> Method:

@@ -1,6 +1,7 @@
 """What all tests share: no network, and small parameters."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from mfr.vectors.writer import VectorWriter
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as shells start their background jobs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parent.parent
 
 

@@ -1,1 +1,5 @@
 """What the two engines need beside the stages."""
+
+from mfr.runtime.interruption import die_silently_while_importing
+
+die_silently_while_importing()

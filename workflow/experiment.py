@@ -17,6 +17,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from mfr.config.experiment import SOURCES
 from mfr.config.load import check
+from mfr.runtime.command import status_of
 from mfr.runtime.errors import UserError
 from mfr.runtime.files import write_whole
 
@@ -95,15 +96,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", help="a file of params/, without its ending")
     parser.add_argument("--force", action="store_true", help="overwrite an edited params.yaml")
     arguments = parser.parse_args(argv)
-    try:
-        if arguments.name:
-            write(arguments.name, arguments.force)
-        else:
-            print("\n".join(f"{name:<24} {' '.join(purpose_of(name))}" for name in names()))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return status_of(lambda: write(arguments.name, arguments.force) if arguments.name else list_all())
+
+
+def list_all() -> None:
+    """Print the name and the purpose of every experiment."""
+    print("\n".join(f"{name:<24} {' '.join(purpose_of(name))}" for name in names()))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,11 @@ def _check_apart(folder: Path, output: Path, parameter: str) -> None:
         raise UserError(f"{parameter}: {folder} holds {output}, which is this project's own: name a folder beside it")
 
 
+def gpus(params: Params) -> int:
+    """GPUs that a job which can use one asks for: none with `execution.device: cpu`."""
+    return 0 if params.execution.device == "cpu" else 1
+
+
 def runs_of(name: str, config: dict) -> dict[str, list[Path]]:
     """What compare and describe read of every method and seed of a source."""
     runs = _runs(name, config)

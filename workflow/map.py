@@ -18,6 +18,7 @@ from mfr.config.load import load
 from mfr.config.synthetic import Synthetic
 from mfr.config.training import Method
 from mfr.runtime import paths
+from mfr.runtime.command import status_of
 from mfr.runtime.errors import UserError
 from mfr.runtime.files import writing
 
@@ -67,24 +68,24 @@ def _refuse_unplaceable(
             )
 
 
+def write() -> None:
+    """Write the table and the figure."""
+    section = load(Path("params.yaml")).section(Synthetic)
+    summary = paths.result("synthetic", "summary.csv")
+    if not summary.is_file():
+        raise UserError(f"{summary}: no such file: run `snakemake synthetic --cores 4 --resources gpu=1` first")
+    table = alpha_by_rate(pd.read_csv(summary), section.methods, section.compare.versus, section.train.learning_rate)
+    if table["alpha"].nunique() < 2 or table["learning_rate"].nunique() < 2:
+        raise UserError("params.yaml: a map takes methods with penalties of several numbers for alpha and learning_rate")
+    with writing(paths.result("map", "map.csv"), paths.result("map", "map.png")) as [table_part, figure_part]:
+        write_table(table, table_part)
+        heat_maps(table, METRICS, LOWER_IS_BETTER).savefig(figure_part)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; return the exit status."""
     argparse.ArgumentParser(prog="python -m workflow.map", description=__doc__).parse_args(argv)
-    try:
-        section = load(Path("params.yaml")).section(Synthetic)
-        summary = paths.result("synthetic", "summary.csv")
-        if not summary.is_file():
-            raise UserError(f"{summary}: no such file: run `snakemake synthetic --cores 4 --resources gpu=1` first")
-        table = alpha_by_rate(pd.read_csv(summary), section.methods, section.compare.versus, section.train.learning_rate)
-        if table["alpha"].nunique() < 2 or table["learning_rate"].nunique() < 2:
-            raise UserError("params.yaml: a map takes methods with penalties of several numbers for alpha and learning_rate")
-        with writing(paths.result("map", "map.csv"), paths.result("map", "map.png")) as [table_part, figure_part]:
-            write_table(table, table_part)
-            heat_maps(table, METRICS, LOWER_IS_BETTER).savefig(figure_part)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return status_of(write)
 
 
 if __name__ == "__main__":

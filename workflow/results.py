@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from mfr.comparison.summary import unchanged
 from mfr.comparison.wording import MISSING, percent, with_spread
 from mfr.config.load import load
 from mfr.runtime import paths
+from mfr.runtime.command import status_of
 from mfr.runtime.errors import UserError
 from mfr.runtime.wording import counted
 
@@ -111,7 +113,7 @@ def _spread(seeds: int) -> str:
     return f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else f"of {counted(seeds, 'seed')}, so without a spread"
 
 
-def main() -> None:
+def show() -> None:
     """Print the results of every source that has some."""
     found = sorted(folder.parent.name for folder in Path("results").glob("*/origin.json"))
     for source in found:
@@ -128,5 +130,10 @@ def main() -> None:
         print("no results yet: `make run` makes them")
 
 
+def main() -> int:
+    """Run from the command line; return the exit status."""
+    return status_of(show)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

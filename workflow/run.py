@@ -12,9 +12,13 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 
+from mfr.runtime.command import status_of
+from workflow.lock import remove_leftover
+
 PLUGIN = "job-lines"
 USUAL = ("--cores", "all", "--resources", "gpu=1")
 LAST_LINES = 3
+LOCKLESS = {"-n", "--dry-run", "--dryrun", "--nolock", "--unlock"}  # options with which Snakemake takes no lock
 
 
 class LogHandler(LogHandlerBase):
@@ -59,13 +63,19 @@ def _lines(log: str) -> list[str]:
     return Path(log).read_text(errors="replace").splitlines() if Path(log).is_file() else []
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run Snakemake with its profile and this output; exits with its status."""
+def main(argv: list[str] | None = None) -> int:
+    """Run Snakemake with its profile and this output; return its exit status."""
     given = sys.argv[1:] if argv is None else argv
     LoggerPluginRegistry().register_plugin(PLUGIN, sys.modules[__name__])
     usual = [] if "--cores" in given else list(USUAL)
-    snakemake([*given, *usual, "--logger", PLUGIN])
+    return status_of(lambda: _run([*given, *usual, "--logger", PLUGIN]), "finished jobs are kept; run again to go on")
+
+
+def _run(words: list[str]) -> None:
+    if not LOCKLESS & set(words):
+        remove_leftover()
+    snakemake(words)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

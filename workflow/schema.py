@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mfr.config.experiment import Params
+from mfr.runtime.command import status_of
 
 SCHEMA = Path("workflow/schemas/params.schema.json")
 DOCUMENT = Path("docs/configuration.md")
@@ -80,7 +81,12 @@ def main(argv: list[str] | None = None) -> int:
     """Write the files, or with `--check` exit with status 1 if one is out of step."""
     parser = argparse.ArgumentParser(prog="python -m workflow.schema", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of step")
-    check = parser.parse_args(argv).check
+    check: bool = parser.parse_args(argv).check
+    return status_of(lambda: write(check))
+
+
+def write(check: bool) -> int:
+    """Write the files that are out of step, or with `check` only name them and return 1."""
     stale = [path for path, text in generated().items() if not path.is_file() or path.read_text() != text]
     for path in stale:
         if check:

@@ -17,14 +17,21 @@ from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, Res
 
 from mfr.config.experiment import SOURCES
 from mfr.config.load import load
+from mfr.runtime.command import status_of
+from mfr.runtime.interruption import deferred
 from mfr.sources.source import source
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Synchronise the engine that lags; return 1, with one line, if neither can vouch for the files."""
+    """Run from the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m workflow.sync", description=__doc__)
     parser.add_argument("target", nargs="?", choices=[*SOURCES, "all"], default="all", help="synchronise only one source")
     target: str = parser.parse_args(argv).target
+    return status_of(lambda: synchronise(target))
+
+
+def synchronise(target: str) -> int:
+    """Synchronise the engine that lags; return 1, with one line, if neither can vouch for the files."""
     snakemake_clean, dvc_clean = snakemake_is_clean(target), dvc_is_clean(target)
     if snakemake_clean and dvc_clean:
         print("both engines are up to date")
@@ -69,7 +76,9 @@ def _modified(path: Path) -> float:
 
 def dvc_is_clean(target: str) -> bool:
     """Whether DVC has nothing to do for the target, and has the results in its cache."""
-    return subprocess.run(["dvc", "status", "--quiet", *_dvc_targets(target)], capture_output=True).returncode == 0
+    with deferred():
+        done = subprocess.run(["dvc", "status", "--quiet", *_dvc_targets(target)], capture_output=True)
+    return done.returncode == 0
 
 
 def _dvc_targets(target: str) -> list[str]:
@@ -80,7 +89,9 @@ def _dvc_targets(target: str) -> list[str]:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True)
+    # An engine that is cut short may leave its own records damaged. Ctrl-C reaches it too, and it ends in good order.
+    with deferred():
+        done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"error: `{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
     return done.stdout

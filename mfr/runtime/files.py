@@ -1,15 +1,15 @@
 """Outputs that are complete or absent, and that only one process writes."""
 
-import fcntl
-import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mfr.runtime import paths
 from mfr.runtime.errors import UserError
+from mfr.runtime.interruption import deferred
+from mfr.runtime.locks import locked
+from mfr.runtime.os_errors import WRITING, number_of
 
 
 def write_whole(path: Path, *content: bytes) -> None:
@@ -18,34 +18,96 @@ def write_whole(path: Path, *content: bytes) -> None:
     The file is never partial, even if the process is killed.
     """
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.writelines(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    with _named([path], [part]):
+        with part.open("wb") as file:
+            file.writelines(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
 
 
 @contextmanager
 def writing(*outputs: Path) -> Iterator[list[Path]]:
     """Yield a temporary path per output; move them all into place if the block succeeds.
 
-    If the block fails, earlier outputs stay as they were and no partial file remains. Raises `UserError` if another process is
-    writing the same outputs.
+    If the block fails, earlier outputs stay as they were, and no partial file and no folder made for them remains. Links to
+    folders stay links. The moves follow one another, and a signal waits until all are done. Only SIGKILL or a crash of the
+    machine can leave some outputs of this run and some of an earlier one, each complete: both engines then take the job for
+    unfinished and run it again.
+
+    An output without a suffix is a folder. Raises `UserError` for an output that is a folder where a file belongs or the
+    reverse, or a link that leads nowhere, and if another process is writing one of the outputs. Raises `OSError`, which names
+    the output, before the block if nothing can be written there.
     """
-    with _lock(outputs[0]):
-        temporary = [output.with_name(f".{output.stem}.part{output.suffix}") for output in outputs]
-        for output, part in zip(outputs, temporary, strict=True):
-            output.parent.mkdir(parents=True, exist_ok=True)
+    targets = [_target(output) for output in outputs]
+    temporary = [target.with_name(f".{target.stem}.part{target.suffix}") for target in targets]
+    with _named(outputs, temporary), _folders() as make, locked(outputs, targets, make):
+        for part in temporary:
+            make(part.parent)
             _remove(part)
+            part.touch()
+            part.unlink()
         try:
             yield temporary
-            for output, part in zip(outputs, temporary, strict=True):
-                if part.is_dir():
-                    _remove(output)
-                os.replace(part, output)
+            with deferred():
+                for target, part in zip(targets, temporary, strict=True):
+                    if part.is_dir():
+                        _remove(target)
+                    os.replace(part, target)
         finally:
             for part in temporary:
                 _remove(part)
+
+
+def _target(output: Path) -> Path:
+    """Where an output is written: links to folders are followed.
+
+    A link to a file is replaced instead, because DVC links to files of its cache, which must not change.
+    """
+    for path in (output, *output.parents):
+        if path.is_symlink() and not path.exists():
+            raise UserError(f"{path}: a link to {path.readlink()}, which leads nowhere; make or mount that, or remove the link")
+    if output.exists() and output.is_dir() == bool(output.suffix):
+        found, wanted = ("folder", "file") if output.is_dir() else ("file", "folder")
+        raise UserError(f"{output}: a {found}, where a {wanted} belongs; move it elsewhere")
+    return output.resolve() if output.is_dir() else output.parent.resolve() / output.name
+
+
+@contextmanager
+def _folders() -> Iterator[Callable[[Path], None]]:
+    """Yield a function that makes a folder; if the block fails, the folders it made that are empty are removed."""
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.extend(path for path in (folder, *folder.parents) if not path.exists())
+        folder.mkdir(parents=True, exist_ok=True)
+
+    try:
+        yield make
+    except BaseException:
+        for folder in sorted(made, key=lambda path: len(path.parts), reverse=True):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def _named(outputs: Sequence[Path], parts: Sequence[Path]) -> Iterator[None]:
+    """Let an `OSError` of the block name an output, not its temporary file.
+
+    A write that fails does not say which file it was for. On a full disk the error has a note, which says what was being made.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and number_of(error) in WRITING:
+            error.add_note(f"while writing {outputs[0] if len(outputs) == 1 else outputs[0].parent}")
+        for output, part in zip(outputs, parts, strict=True):
+            if Path(str(error.filename)).is_relative_to(part):
+                if isinstance(error, FileNotFoundError):
+                    raise UserError(f"{output}: its folder was removed while the stage ran; run again") from None
+                error.filename, error.filename2 = str(output), None
+        raise
 
 
 def check_outside(folder: Path, output: Path, parameter: str) -> None:
@@ -55,20 +117,6 @@ def check_outside(folder: Path, output: Path, parameter: str) -> None:
     """
     if folder.resolve().is_relative_to(output.resolve()):
         raise UserError(f"{parameter}: {folder} is inside {output}, which this stage replaces; move the folder elsewhere")
-
-
-@contextmanager
-def _lock(output: Path) -> Iterator[None]:
-    """Hold the lock of an output; the system releases it if the process dies."""
-    name = hashlib.sha256(str(output.resolve()).encode()).hexdigest()[:16]
-    folder = paths.SCRATCH / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{output}: another process is writing it; wait until that process ends, or stop it") from None
-        yield
 
 
 def _remove(path: Path) -> None:

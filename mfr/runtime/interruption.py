@@ -1,6 +1,7 @@
 """Stop cleanly when the process receives SIGTERM or SIGINT."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,26 +10,36 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Interrupted(Exception):  # noqa: N818
-    """The process received SIGTERM or SIGINT, `number`; the message says what was saved."""
+class Interrupted(KeyboardInterrupt):
+    """The process received SIGTERM or SIGINT, `number`; the message says what was saved.
+
+    Libraries know `KeyboardInterrupt`: none takes it for an error to recover from.
+    """
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.number = number
+
+    @property
+    def saved(self) -> bool:
+        """Whether the message says more than the signal's name."""
+        return str(self) != stopped_by(self.number)
 
 
 class Interruption:
     """Context manager that raises `Interrupted` at the first SIGTERM or SIGINT.
 
     Inside a `deferred` block it is raised at the block's end or check. Later signals are ignored: engines send several, and the
-    clean-up that the first one started must finish.
+    clean-up that the first one started must finish. A signal that the process was started to ignore stays ignored. Inside
+    another `Interruption` this one does nothing. `number` is that of the signal that came, if any.
     """
 
     def __init__(self) -> None:
-        self._interrupted = False
+        self.number: int | None = None
 
     def __enter__(self) -> "Interruption":
-        self._earlier = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        taken = [number for number in SIGNALS if not _is_ours_or_ignored(number)]
+        self._earlier = {number: signal.signal(number, self._handle) for number in taken}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -36,9 +47,29 @@ class Interruption:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self._interrupted:
-            self._interrupted = True
-            raise Interrupted(f"stopped by {signal.Signals(number).name}", number)
+        if self.number is None:
+            self.number = number
+            raise Interrupted(stopped_by(number), number)
+
+
+def stopped_by(number: int) -> str:
+    """`stopped by SIGINT`."""
+    return f"stopped by {signal.Signals(number).name}"
+
+
+def _is_ours_or_ignored(number: int) -> bool:
+    handler = signal.getsignal(number)
+    return handler == signal.SIG_IGN or isinstance(getattr(handler, "__self__", None), Interruption)
+
+
+def die_silently_while_importing() -> None:
+    """Let SIGINT end the process without a traceback until an `Interruption` begins.
+
+    The package of a command calls this first. It does nothing unless Python was started with `-m` on a module of that package:
+    Python says so by `-m` in place of the program's name until it has found the module.
+    """
+    if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager

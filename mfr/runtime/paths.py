@@ -86,3 +86,29 @@ def results(source: str) -> Path:
 def result(source: str, name: str) -> Path:
     """Table or figure of one source, such as `summary.csv`."""
     return results(source) / name
+
+
+def maker(path: Path) -> str | None:
+    """Stage that makes a file of the project, `the stage that makes it` if its name does not say; None for other files."""
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    for folder, stage in ((MODEL, "prepare_model"), (RECORDINGS, "prepare_recordings")):
+        if path.is_relative_to(folder):
+            return stage
+    return _MAKERS.get(f"{path.parts[0]}/*/{path.name}", _MAKERS.get(path.parts[0])) if path.parts else None
+
+
+_MAKERS = {
+    "data": "the stage that makes it",
+    "runs": "the stage that makes it",
+    f"runs/*/{SAES}": "train",
+    f"runs/*/{CARD}": "train",
+    "runs/*/curves.csv": "train",
+    "runs/*/evaluation.json": "evaluate",
+    "runs/*/features.csv": "evaluate",
+    "runs/*/denoising.csv": "denoise",
+    "exports": "export",
+    "features": "describe",
+    "metrics": "compare",
+    "results": "compare",
+}

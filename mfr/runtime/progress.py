@@ -6,6 +6,15 @@ import time
 TERMINAL_S = 0.2
 
 
+def duration(seconds: float) -> str:
+    """`12 s`, `4 min 10 s` or `2 h 03 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min"
+
+
 class Ticker:
     """Context manager that prints progress lines: call it with a line.
 

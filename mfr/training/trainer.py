@@ -16,7 +16,7 @@ from mfr.mutual.dead_latents import add_auxk, overwrite, transplants
 from mfr.mutual.penalty import Penalty, PenaltyCurve
 from mfr.mutual.reinitialisation import restart, to_restart
 from mfr.runtime.interruption import Interrupted, Interruption, deferred
-from mfr.runtime.progress import Ticker
+from mfr.runtime.progress import Ticker, duration
 from mfr.saes import step, step_cpu
 from mfr.saes.ensemble import Ensemble, random_features, unevenness
 from mfr.saes.step import Member, Step
@@ -26,6 +26,7 @@ from mfr.training.inputs import measured, raw, with_white_noise
 from mfr.vectors.reader import Vectors
 
 BATCHES_AHEAD = 4
+RATE_STEPS = 10  # steps after the first, from which the rate is known
 
 
 @dataclass
@@ -95,7 +96,9 @@ class Trainer:
                 self.step(x.to(self.device, non_blocking=True))
                 check()
                 now, done = time.monotonic(), self.progress.step
-                report(self._describe((done - first) / (now - started)))
+                if done == first + 1:
+                    started = now  # the first step compiles
+                report(self._describe(done - first - 1, now - started))
                 if now - saved >= saving.every_s or done - self.saved_step == saving.every_steps:
                     saved = now
                     self.save(saving)
@@ -190,10 +193,14 @@ class Trainer:
             )
         self.watch.losses = []
 
-    def _describe(self, rate: float) -> str:
+    def _describe(self, timed: int, seconds: float) -> str:
+        """Progress line; rate and time left follow from `timed` steps that took `seconds`, and are absent if those are few."""
         done, steps = self.progress.step, self.settings.steps
         logged = [f"{row.mse:.4g}" for row in self.progress.curves[-len(self.saes.k) :]]
-        return f"step {done}/{steps}  {rate:.1f} steps/s  {(steps - done) / rate:.0f} s left  mse {' '.join(logged)}"
+        line = f"step {done}/{steps}"
+        if timed >= RATE_STEPS:
+            line += f"  {timed / seconds:.1f} steps/s  {duration((steps - done) * seconds / timed)} left"
+        return f"{line}  mse {' '.join(logged)}"
 
     def save(self, saving: Saving) -> None:
         """Write a checkpoint of the current step, unless it is already written."""

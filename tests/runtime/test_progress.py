@@ -4,6 +4,10 @@ import pty
 import subprocess
 import sys
 
+import pytest
+
+from mfr.runtime.progress import duration
+
 LINES = """
 import time
 from mfr.runtime.progress import Ticker
@@ -43,3 +47,19 @@ def test_a_terminal_shows_one_line_that_is_rewritten() -> None:
     os.close(ours)
     assert shown.startswith("\rline") and shown.endswith("\r\nafter\r\n")
     assert shown.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (12.4, "12 s"),
+        (59.7, "1 min 00 s"),
+        (250, "4 min 10 s"),
+        (3599.8, "1 h 00 min"),
+        (7380, "2 h 03 min"),
+        (119190, "33 h 06 min"),
+    ],
+)
+def test_a_duration_is_readable(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,3 +1,4 @@
+import re
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,7 @@ from mfr.mutual.penalty import warmup
 from mfr.runtime.errors import UserError
 from mfr.saes.ensemble import Ensemble
 from mfr.training.curves import DEAD_STEPS
-from mfr.training.trainer import Trainer
+from mfr.training.trainer import RATE_STEPS, Trainer
 from mfr.vectors.reader import Vectors
 from tests.support.dense import dense_loss, dense_penalty, dense_weights
 from tests.support.small_training import CPU, DYING, METHODS, PENALTY, saving, settings
@@ -179,3 +180,12 @@ def test_training_on_a_gpu_is_near_that_on_the_cpu_and_waits_at_logs_only(data: 
             gpu.step(there)
         torch.cuda.set_sync_debug_mode("default")
     assert torch.allclose(cpu.saes.W, gpu.saes.W.cpu(), atol=1e-3)
+
+
+def test_time_left_is_shown_once_the_rate_is_known(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Vectors(data) as vectors:
+        Trainer(vectors, settings(steps=RATE_STEPS + 5), Method(), 0, CPU).run(saving(tmp_path), log_s=1e-9)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == RATE_STEPS + 5
+    assert not any("left" in line or "steps/s" in line for line in lines[:RATE_STEPS])
+    assert all(re.search(r"  [\d.]+ steps/s  \d+ s left  mse ", line) for line in lines[RATE_STEPS:])

@@ -36,7 +36,7 @@ def test_snakemake_first(by_snakemake: Path) -> None:
     # One source by itself, while another is out of date.
     edit(folder, "params.yaml", "low_hz: 0.5", "low_hz: 0.6")
     output = run(folder, "python", "-m", "workflow.run", "synthetic", "--cores", "2")
-    jobs = re.findall(r"^\[(\d)/5\] (\w+ \S+).* · \d+ s · .", output, re.MULTILINE)
+    jobs = re.findall(r"^\[(\d)/5\] (\w+ \S+).* · (?:\d+ min )?\d+ s · .", output, re.MULTILINE)
     assert sorted(number for number, _ in jobs) == ["1", "2", "3", "4"]
     assert {job for _, job in jobs} == {
         *(f"{stage} synthetic/mfr" for stage in ("train", "evaluate")),

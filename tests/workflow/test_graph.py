@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
+from mfr.config.experiment import Execution, Params
 from tests.support.project import clone, drift, dvc_jobs, edit, run, snakemake_jobs
+from workflow import graph
 from workflow.code import code_of, imports_of, units_of
 from workflow.graph import declared
 
@@ -59,16 +61,17 @@ def test_every_output_of_dvc_stays_until_it_is_replaced(project: Path) -> None:
 
 def test_a_stage_that_chooses_a_device_asks_for_the_gpu(project: Path) -> None:
     rules = [rule for path in Path("workflow/rules").glob("*.smk") for rule in path.read_text().split("\nrule ")[1:]]
-    asks = {re.findall(r"python -m stages\.(\w+)", rule)[0]: "gpu=1" in rule for rule in rules}
+    asks = {re.findall(r"python -m stages\.(\w+)", rule)[0]: "gpu=gpus(experiment)" in rule for rule in rules}
     chooses = {stage: "resolve_device(" in Path(f"stages/{stage}.py").read_text() for stage in asks}
     assert asks == chooses and len(set(asks.values())) == 2
 
 
 def test_the_profile_for_a_cluster_is_one_that_snakemake_reads(project: Path) -> None:
     plan = ["snakemake", "--dry-run", "--cores", "1", "--workflow-profile", "profiles/slurm"]
+    edit(project, "profiles/slurm/config.yaml", "slurm-requeue: true\n", "")  # an option of the plugin, which is not installed
     assert "generate_synthetic" in run(project, *plan, "--executor", "local")
-    edit(project, "profiles/slurm/config.yaml", "restart-times", "restart-tines")
-    assert "restart-tines" in run(project, *plan, "--executor", "local", fails=True)
+    edit(project, "profiles/slurm/config.yaml", "latency-wait", "latency-weight")
+    assert "latency-weight" in run(project, *plan, "--executor", "local", fails=True)
 
 
 def test_code_is_whole_packages_and_only_the_source_at_hand(project: Path) -> None:
@@ -111,3 +114,11 @@ def test_recordings_in_or_around_an_output_are_refused_before_snakemake_deletes_
     output = run(project, "snakemake", "--cores", "1", "data/eeg/recordings", fails=True)
     assert f"prepare_recordings.recordings: {folder} {why}" in output and "Traceback" not in output
     assert recording.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("cuda", 1)])
+def test_only_a_device_that_may_be_a_gpu_asks_for_one(project: Path, device: str, gpus: int) -> None:
+    edit(project, "params.yaml", "device: cpu", f"device: {device}")
+    output = run(project, "snakemake", "--dry-run", "--cores", "1")
+    asked = set(re.findall(r"gpu=(\d)", output.partition("Job stats")[2]))
+    assert asked == {str(gpus)} and graph.gpus(Params.model_construct(execution=Execution(device="auto"))) == 1

@@ -59,7 +59,7 @@ rule denoise:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
+        gpu=gpus(experiment),
         mem_mb=4000,
     params:
         declared=declared(config, "eeg.denoise"),

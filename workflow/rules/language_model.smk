@@ -12,7 +12,7 @@ rule prepare_model:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
+        gpu=gpus(experiment),
         mem_mb=4000,
     params:
         declared=declared(config, "language_model.prepare_model", "language_model.text"),
@@ -36,7 +36,7 @@ rule dump_activations:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
+        gpu=gpus(experiment),
         mem_mb=4000,
     params:
         declared=declared(

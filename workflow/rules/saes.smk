@@ -17,7 +17,7 @@ rule train:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
+        gpu=gpus(experiment),
         mem_mb=4000,
     params:
         declared=lambda wildcards: declared(
@@ -47,7 +47,7 @@ rule evaluate:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
+        gpu=gpus(experiment),
         mem_mb=4000,
     params:
         declared=lambda wildcards: declared(config, f"{wildcards.source}.evaluate"),
@@ -71,7 +71,7 @@ rule export:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
+        gpu=gpus(experiment),
         mem_mb=4000,
     params:
         declared={},
@@ -95,7 +95,7 @@ rule describe:
         "../envs/mfr.yaml"
     threads: experiment.execution.threads
     resources:
-        gpu=1,
+        gpu=gpus(experiment),
         mem_mb=4000,
     params:
         declared=lambda wildcards: declared(

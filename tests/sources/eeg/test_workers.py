@@ -75,3 +75,46 @@ def test_no_process_outlives_the_parent(tmp_path, number):
     parent.wait()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
+
+
+STOPPED = """
+import sys, time
+from pathlib import Path
+from mfr.runtime.command import status_of
+from mfr.sources.eeg.workers import Workers
+from tests.support.tasks import linger, note
+
+folder = Path(sys.argv[1])
+if __name__ != "__main__":
+    note(folder / f"importing-{time.monotonic_ns()}")
+    time.sleep(0.5)
+
+def work():
+    with Workers(2) as workers:
+        for _ in workers.map(linger, [folder / "0", folder / "1"], [0, 0]):
+            pass
+
+if __name__ == "__main__":
+    sys.exit(status_of(work))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "moment", "group"),
+    [(signal.SIGINT, "importing-*", True), (signal.SIGINT, "[01]", True), (signal.SIGTERM, "[01]", False)],
+)
+def test_a_signal_ends_parent_and_workers_in_one_line(tmp_path, number, moment, group):
+    (tmp_path / "program.py").write_text(STOPPED)
+    command = [sys.executable, tmp_path / "program.py", tmp_path]
+    parent = psutil.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while len([path for path in tmp_path.glob(moment) if path.read_text()]) < 2:
+        assert parent.poll() is None
+        time.sleep(0.02)
+    workers = parent.children(recursive=True)
+    os.killpg(parent.pid, number) if group else parent.send_signal(number)
+    _, told = parent.communicate(timeout=30)
+    assert parent.returncode == 128 + number
+    assert told == f"stopped by {signal.Signals(number).name}: run again\n"
+    assert len(psutil.wait_procs(workers, timeout=10)[0]) == len(workers) >= 2
