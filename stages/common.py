@@ -13,12 +13,12 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from mfr.config.experiment import SOURCES, Params
-from mfr.config.load import load
 from mfr.config.source import SourceSection
 from mfr.config.training import Method
 from mfr.runtime.errors import UserError
 from mfr.runtime.interruption import Interrupted
 from mfr.runtime.resume import code_in_use
+from stages.binding import run_bound
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -26,7 +26,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def stage_parser(module: str, summary: str | None, *options: str) -> argparse.ArgumentParser:
     """Argument parser of a stage.
 
-    It takes `--params`, and those of `--source`, `--method` and `--seed` that `options` lists.
+    It takes `--params`, `--planned`, and those of `--source`, `--method` and `--seed` that `options` lists.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=summary)
     parser.set_defaults(stage=module.rpartition(".")[2])
@@ -36,6 +36,7 @@ def stage_parser(module: str, summary: str | None, *options: str) -> argparse.Ar
         parser.add_argument("--method", required=True, help="method, a key of `methods` in that section")
     if "seed" in options:
         parser.add_argument("--seed", type=int, required=True, help="seed, one of `seeds` in params.yaml")
+    parser.add_argument("--planned", help="fingerprint of the parameters that the job was planned with; others are refused")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
     return parser
 
@@ -48,7 +49,7 @@ def call(stage: Callable[[argparse.Namespace, Params], str], arguments: argparse
     """
     started = time.monotonic()
     try:
-        result = stage(arguments, load(arguments.params))
+        result = run_bound(stage, arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -10,6 +10,7 @@ from mfr.compute.devices import limit_threads
 from mfr.config.experiment import Params
 from mfr.runtime import paths
 from mfr.runtime.files import writing
+from mfr.saes.identity import check_card
 from stages.common import call, stage_parser
 
 
@@ -30,6 +31,8 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
     source = arguments.source
     section = params.source(source)
     runs = Runs(source, section, [Run(source, method, seed) for method in section.methods for seed in params.seeds])
+    for one in runs.runs:
+        check_card(one.path(paths.saes_card), source, section, one.method, one.seed)
     run(runs)
     return f"{len(runs.runs)} runs of {len(runs.methods)} methods"
 

@@ -13,6 +13,7 @@ from mfr.runtime.files import writing
 from mfr.runtime.progress import Ticker
 from mfr.saes.ensemble import Ensemble
 from mfr.saes.files import check_size, read_saes
+from mfr.saes.identity import check_card
 from mfr.vectors.reader import Vectors
 from stages.common import call, stage_parser
 
@@ -49,8 +50,11 @@ def _saes(name: str, method: str, seed: int, vectors: Vectors) -> Ensemble:
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
-    methods = params.source(arguments.source).methods
-    latents = run(arguments.source, [(method, seed) for method in methods for seed in params.seeds], params.execution)
+    source, section = arguments.source, params.source(arguments.source)
+    runs = [(method, seed) for method in section.methods for seed in params.seeds]
+    for method, seed in runs:
+        check_card(paths.saes_card(source, method, seed), source, section, method, seed)
+    latents = run(source, runs, params.execution)
     return f"{latents} latents"
 
 

@@ -13,6 +13,7 @@ from mfr.comparison.summary import long_table, summarise
 from mfr.config.source import SourceSection
 from mfr.evaluation.records import Evaluation
 from mfr.runtime import paths
+from mfr.runtime.errors import UserError
 from mfr.saes.ensemble import Ensemble
 from mfr.saes.files import read_saes
 
@@ -33,6 +34,15 @@ class Run:
         """Read its SAEs."""
         return read_saes(self.path(paths.saes), self.path(paths.saes_card))
 
+    def evaluation(self) -> Evaluation:
+        """Read its record from stage evaluate; `UserError` if it is of another run."""
+        path = self.path(paths.evaluation)
+        found = Evaluation.model_validate_json(path.read_text())
+        if (found.source, found.method, found.seed) != (self.source, self.method, self.seed):
+            whose = f"{found.source}/{found.method} seed {found.seed}"
+            raise UserError(f"{path}: the evaluation of {whose}; run evaluate again")
+        return found
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -45,7 +55,7 @@ class Runs:
     @cached_property
     def evaluations(self) -> list[Evaluation]:
         """Each run's record from stage evaluate, in the order of `runs`."""
-        return [Evaluation.model_validate_json(run.path(paths.evaluation).read_text()) for run in self.runs]
+        return [run.evaluation() for run in self.runs]
 
     @cached_property
     def values(self) -> pd.DataFrame:

@@ -1,12 +1,12 @@
 """Parameters of EEG recordings: which are studied, and how they become vectors."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mfr.config.base import Positive, PositiveFloat, Section, Seed
-from mfr.config.source import SourceSection
+from mfr.config.base import Filled, PathOrName, Positive, PositiveFloat, Section, Seed
+from mfr.config.source import SourceSection, Stages
 
 Run = Annotated[int, Field(ge=1, le=14)]
 
@@ -31,10 +31,10 @@ class Eegbci(Section):
 class PrepareRecordings(Section):
     """The EEG recordings that are studied."""
 
-    recordings: str = Field(
+    recordings: PathOrName = Field(
         "simulated",
         description="`simulated`; `eegbci`, a public data set that MNE downloads once; or a folder, which is searched for EDF, "
-        "BDF, GDF, FIF, BrainVision (.vhdr) and EEGLAB (.set) files.",
+        "BDF, GDF, FIF, BrainVision (.vhdr) and EEGLAB (.set) files. `~` is your home; `$HOME` is not replaced.",
     )
     simulated: Simulated = Field(Simulated(), description="Size of the `simulated` corpus.")
     eegbci: Eegbci = Field(Eegbci(), description="Part of the data set `eegbci`.")
@@ -43,13 +43,13 @@ class PrepareRecordings(Section):
 class PreprocessEeg(Section):
     """How recordings become vectors (paper, section 4.2)."""
 
-    subject_pattern: str | None = Field(
+    subject_pattern: Filled | None = Field(
         None,
         description="Regular expression whose one group is the subject. It is searched for in each file's path, with slashes, "
         "below the recordings folder. `null` recognises the names of TUH EEG and BIDS; otherwise the subject is the topmost "
         "folder or, if there is none, the file's name.",
     )
-    channels: Literal["tcp19", "common"] | list[str] = Field(
+    channels: Literal["tcp19", "common"] | Annotated[list[Filled], Field(min_length=1)] = Field(
         "tcp19",
         description="`tcp19` (19 electrodes of the 10–20 system), `common` (the electrodes shared by all readable recordings), "
         "or a list of electrodes such as [C3, C4].",
@@ -64,7 +64,9 @@ class PreprocessEeg(Section):
     high_hz: PositiveFloat = Field(45.0, description="Upper edge of the Butterworth band-pass, in Hz.")
     order: Positive = Field(5, description="Order of the band-pass; it is applied forwards and backwards.")
     notch_hz: PositiveFloat | list[PositiveFloat] | None = Field(
-        None, description="Frequencies that notch filters remove, in Hz, such as 50 or [60, 120]; `null` for none."
+        None,
+        description="Frequencies that notch filters remove, in Hz, such as 50 or [50, 60]; `null` for none. They must be below "
+        "half of `rate_hz`.",
     )
     rate_hz: PositiveFloat = Field(128.0, description="Sampling rate after resampling, in Hz.")
     window_s: PositiveFloat = Field(0.25, description="Length of a window, in seconds.")
@@ -124,6 +126,11 @@ class PreprocessEeg(Section):
             raise ValueError(f"low_hz = {self.low_hz} must be below high_hz = {self.high_hz}")
         if self.high_hz >= self.rate_hz / 2:
             raise ValueError(f"high_hz = {self.high_hz} must be below half of rate_hz = {self.rate_hz}")
+        if any(notch >= self.rate_hz / 2 for notch in self.notches_hz):
+            raise ValueError(
+                f"notch_hz = {max(self.notches_hz)} must be below half of rate_hz = {self.rate_hz}; the vectors contain no "
+                "higher frequency, so remove it"
+            )
         if round(self.window_s * self.rate_hz) < 2 or round(self.step_s * self.rate_hz) < 1:
             raise ValueError(
                 f"window_s = {self.window_s} or step_s = {self.step_s} is too short for rate_hz = {self.rate_hz}; "
@@ -149,6 +156,12 @@ class Denoise(Section):
 
 class Eeg(SourceSection):
     """Windows of EEG recordings."""
+
+    stages: ClassVar[Stages] = {
+        "prepare_recordings": ["prepare_recordings"],
+        "preprocess_eeg": ["preprocess_eeg"],
+        "denoise": ["denoise"],
+    }
 
     prepare_recordings: PrepareRecordings = PrepareRecordings()
     preprocess_eeg: PreprocessEeg = PreprocessEeg()

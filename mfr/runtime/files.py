@@ -4,12 +4,15 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
+
+_last_check: ContextVar[Callable[[], None]] = ContextVar("last_check", default=lambda: None)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -39,6 +42,7 @@ def writing(*outputs: Path) -> Iterator[list[Path]]:
             _remove(part)
         try:
             yield temporary
+            _last_check.get()()
             for output, part in zip(outputs, temporary, strict=True):
                 if part.is_dir():
                     _remove(output)
@@ -46,6 +50,16 @@ def writing(*outputs: Path) -> Iterator[list[Path]]:
         finally:
             for part in temporary:
                 _remove(part)
+
+
+@contextmanager
+def checked_last(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` before outputs that are written in the block are moved into place; if it raises, they are not."""
+    token = _last_check.set(check)
+    try:
+        yield
+    finally:
+        _last_check.reset(token)
 
 
 def check_outside(folder: Path, output: Path, parameter: str) -> None:

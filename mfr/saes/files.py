@@ -38,17 +38,19 @@ def load(path: str | Path) -> Ensemble:
     raise UserError(f"{folder}: contains no SAEs ({files}); name the folder of a run or of one exported SAE")
 
 
-def read_saes(weights: Path, card: Path) -> Ensemble:
-    """The ensemble in `weights`, described by `card`.
-
-    Raises `FileNotFoundError` if a file is missing, and `UserError` if the card is not valid.
-    """
+def read_card(card: Path) -> Card:
+    """The card that stage train wrote; `FileNotFoundError` if it is missing, `UserError` if it is not valid."""
     try:
-        described = Card.model_validate_json(card.read_text())
+        return Card.model_validate_json(card.read_text())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise UserError(f"{card}: not a card of this version ({where}: {first['msg']}); train this ensemble again") from None
+
+
+def read_saes(weights: Path, card: Path) -> Ensemble:
+    """The ensemble in `weights`, described by `card`; raises what `read_card` raises."""
+    described = read_card(card)
     with _opened(weights) as file:
         W, b, offset = (file.get_tensor(name) for name in ("W", "b", "offset"))
     return Ensemble(W, b, described.train.k, described.train.activation, offset, described)

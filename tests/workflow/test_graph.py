@@ -6,7 +6,6 @@ from dvc.repo import Repo
 
 from tests.support.project import clone, drift, dvc_jobs, edit, run, snakemake_jobs
 from workflow.code import code_of, imports_of, units_of
-from workflow.graph import declared
 
 
 @pytest.fixture
@@ -77,11 +76,6 @@ def test_code_is_whole_packages_and_only_the_source_at_hand(project: Path) -> No
     packages = {str(Path(path).parent) for path in code}
     assert not packages & {"mfr/runtime", "mfr/comparison", "mfr/sources/language_model", "mfr/sources/synthetic"}
     assert "stages/common.py" not in code
-
-
-def test_declared_parameters_are_looked_up_by_dotted_keys_and_may_be_missing() -> None:
-    config = {"a": {"b": {"c": 1}}, "d": 2}
-    assert declared(config, "a.b", "d", "a.e.f") == {"a.b": {"c": 1}, "d": 2, "a.e.f": None}
 
 
 def test_mistakes_in_the_parameters_stop_snakemake_before_any_job(project: Path) -> None:
