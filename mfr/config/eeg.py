@@ -126,11 +126,6 @@ class PreprocessEeg(Section):
             raise ValueError(f"low_hz = {self.low_hz} must be below high_hz = {self.high_hz}")
         if self.high_hz >= self.rate_hz / 2:
             raise ValueError(f"high_hz = {self.high_hz} must be below half of rate_hz = {self.rate_hz}")
-        if any(notch >= self.rate_hz / 2 for notch in self.notches_hz):
-            raise ValueError(
-                f"notch_hz = {max(self.notches_hz)} must be below half of rate_hz = {self.rate_hz}; the vectors contain no "
-                "higher frequency, so remove it"
-            )
         if round(self.window_s * self.rate_hz) < 2 or round(self.step_s * self.rate_hz) < 1:
             raise ValueError(
                 f"window_s = {self.window_s} or step_s = {self.step_s} is too short for rate_hz = {self.rate_hz}; "
@@ -172,6 +167,16 @@ class Eeg(SourceSection):
         taken = sorted({"nothing", "pca", "wiener"} & set(self.methods))
         if taken:
             raise ValueError(f"methods has {', '.join(taken)}, the name of a reference in the denoising tables; rename it")
+        return self
+
+    @model_validator(mode="after")
+    def _notches_matter(self) -> "Eeg":
+        preprocess = self.preprocess_eeg
+        if any(notch >= preprocess.rate_hz / 2 for notch in preprocess.notches_hz):
+            raise ValueError(
+                f"preprocess_eeg.notch_hz = {max(preprocess.notches_hz)} must be below half of preprocess_eeg.rate_hz = "
+                f"{preprocess.rate_hz}; the vectors contain no higher frequency, so remove it"
+            )
         return self
 
     @model_validator(mode="after")

@@ -62,7 +62,7 @@ class Text(Section):
     column: Filled = Field(
         "text", description="Column with the text, in a `.jsonl` or `.parquet` file or a data set of the hub."
     )
-    packages: Annotated[list[Filled], Field(min_length=1)] = Field(
+    packages: Annotated[list[str], Field(min_length=1)] = Field(
         ["scipy", "numpy", "pandas", "mne"],
         description="Packages whose docstrings are read, without those of their tests.",
     )

@@ -11,7 +11,7 @@ from mfr.saes.ensemble import Ensemble
 from mfr.sources.language_model.model import ModelManifest
 from mfr.vectors.writer import VectorWriter
 from stages import export
-from tests.support.small_project import SMOKE
+from tests.support.small_project import SMOKE, fit_params
 from tests.support.small_training import card
 
 WORDS = ["--method", "baseline", "--seed", "0"]
@@ -21,7 +21,8 @@ def write_run(source: str, saes: Ensemble) -> None:
     weights = paths.saes(source, "baseline", 0)
     weights.parent.mkdir(parents=True)
     save_file({"W": saes.W, "b": saes.b, "offset": saes.offset}, weights)
-    paths.saes_card(source, "baseline", 0).write_text(card(saes))
+    paths.saes_card(source, "baseline", 0).write_text(card(saes, source=source))
+    fit_params(source)
 
 
 @pytest.fixture

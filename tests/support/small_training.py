@@ -31,7 +31,7 @@ def saving(tmp_path: Path, every_s: float = 1e9) -> Saving:
     return Saving(tmp_path / "checkpoints" / "run.safetensors", "key", every_s)
 
 
-def card(saes: Ensemble, seed: int = 0) -> str:
+def card(saes: Ensemble, seed: int = 0, source: str = "eeg") -> str:
     """The card of an ensemble that was not trained."""
     train = Train(hidden=saes.W.shape[1], k=saes.k, activation=saes.activation, batch=1, steps=1, learning_rate=1)
-    return Card(source="eeg", size=saes.W.shape[2], seed=seed, train=train, method=Method()).model_dump_json()
+    return Card(source=source, size=saes.W.shape[2], seed=seed, train=train, method=Method()).model_dump_json()
