@@ -4,6 +4,7 @@ import difflib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def _suggestion(where: list[str]) -> str:
 
 def known_keys(where: list[str]) -> set[str]:
     """Keys that the section at `where` takes, from the schema; empty if it takes any name."""
-    schema = Params.model_json_schema()
+    schema = _schema()
     node = schema
     for part in where:
         properties = node.get("properties", {})
@@ -141,3 +142,8 @@ def known_keys(where: list[str]) -> set[str]:
         if reference:
             node = schema["$defs"][reference.rsplit("/", 1)[1]]
     return set(node.get("properties", {}))
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    return Params.model_json_schema()

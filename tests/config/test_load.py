@@ -124,7 +124,11 @@ def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
         ("eeg.prepare_recordings.eegbci", {"runs": [15]}, "eeg.prepare_recordings.eegbci.runs"),
         ("seeds", [1, 1], "has a seed twice"),
         ("seeds", [], "seeds"),
-        ("eeg.preprocess_eeg.notch_hz", [50, 64], "notch_hz = 64.0 must be below half of preprocess_eeg.rate_hz = 128.0"),
+        (
+            "eeg.preprocess_eeg.notch_hz",
+            [50, 64],
+            "preprocess_eeg.notch_hz = 64.0 must be below half of preprocess_eeg.rate_hz = 100.0",
+        ),
         ("eeg.train.noise_db", False, "eeg.train.noise_db: Input should be a valid number, but it is False"),
         ("eeg.train.noise_db", "3", "eeg.train.noise_db: Input should be a valid number, but it is '3'"),
         ("eeg.train.learning_rate", True, "valid number, but it is True"),
@@ -185,7 +189,7 @@ def test_mistakes_of_yaml_and_of_values_are_reported_together_with_their_places(
         "params.yaml: sedes: unknown parameter; did you mean 'seeds'? (line 4, column 1)",
         "params.yaml: seeds.0: 010 is 8 for some programs, but 10 for others; write 8 or 10 (line 3, column 9)",
         "params.yaml: seeds.1: Input should be a valid integer, but it is 'x' (line 3, column 14)",
-        "params.yaml: synthetic.train.batch: given twice, first in line 30; keep one (line 31, column 5)",
+        "params.yaml: synthetic.train.batch: given twice, first in line 29; keep one (line 30, column 5)",
     ]
 
 

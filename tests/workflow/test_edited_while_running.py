@@ -13,7 +13,7 @@ from tests.support.project import clone, edit, environment, run
 from tests.support.small_project import SMOKE
 
 RUN = ("synthetic", "baseline", "0")
-LONG, SHORT = 4000, 60
+LONG, SHORT = 1000, 60
 TRAIN = "python -m stages.train --source synthetic --method baseline --seed 0"
 
 
@@ -22,7 +22,8 @@ def project(tmp_path: Path) -> Path:
     """One training of some seconds, which leaves a checkpoint soon after its start."""
     folder = clone(tmp_path)
     smoke = yaml.safe_load(SMOKE)
-    section = smoke["synthetic"] | {"methods": {"baseline": {}}, "train": smoke["synthetic"]["train"] | {"steps": LONG}}
+    train = smoke["synthetic"]["train"] | {"steps": LONG, "measure_every": None}
+    section = smoke["synthetic"] | {"methods": {"baseline": {}}, "train": train}
     execution = smoke["execution"] | {"checkpoint_steps": 100}
     params = {"seeds": [0], "sources": ["synthetic"], "synthetic": section, "execution": execution}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
@@ -62,7 +63,7 @@ def test_snakemake_records_what_it_planned_and_trains_again(project: Path) -> No
 
 def test_snakemake_starts_no_job_on_values_it_did_not_plan(project: Path) -> None:
     # The job that makes the vectors waits until the file has another number of steps.
-    edit(project, "workflow/rules/synthetic.smk", '"python -m', '"sed -i s/4000/60/ params.yaml; python -m')
+    edit(project, "workflow/rules/synthetic.smk", '"python -m', '"sed -i s/1000/60/ params.yaml; python -m')
     run(project, "snakemake", "--cores", "1", str(paths.saes(*RUN)), fails=True)
     log = (project / "logs/synthetic/baseline/0/train.log").read_text()
     assert log == "error: params.yaml: synthetic.train: changed since this run was planned; run again\n"
@@ -72,7 +73,7 @@ def test_dvc_records_nothing_and_goes_on_from_the_checkpoint(project: Path) -> N
     output = edited_while_training(project, "dvc", "repro", "train_synthetic")
     assert f"params.yaml: synthetic.train.steps: changed from {LONG} to {SHORT} while the stage ran; run again" in output
     assert "Traceback" not in output and not (project / paths.saes(*RUN)).exists()
-    assert "train_synthetic" not in (project / "dvc.lock").read_text()
+    assert not (project / "dvc.lock").exists()
     edit(project, "params.yaml", f"steps: {SHORT}", f"steps: {LONG}")
     assert "resuming at step" in run(project, "dvc", "repro", "train_synthetic")
     assert steps_of_card(project) == LONG
