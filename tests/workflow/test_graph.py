@@ -85,7 +85,7 @@ def test_code_is_whole_packages_and_only_the_source_at_hand(project: Path) -> No
 def test_a_name_reaches_no_shell_before_it_is_checked(project: Path) -> None:
     smoke = yaml.safe_load(SMOKE)
     names = ["a'; $(touch pwned); touch pwned; '", "a\ntouch pwned\n"]
-    section = smoke["synthetic"] | {"methods": dict.fromkeys(["baseline", *names], {})}
+    section = smoke["synthetic"] | {"methods": {key: {} for key in ["baseline", *names]}}
     params = {"seeds": [0], "sources": ["synthetic"], "synthetic": section}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     vectors = project / "data" / "synthetic" / "train.h5"
