@@ -5,7 +5,7 @@ CORES ?= $(shell nproc)
 NAME ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run results experiment report test coverage bench lint format generated clean
+.PHONY: help run results experiment report test fuzz coverage bench lint format generated clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ report: .venv/installed ## write report.html, a page with all figures
 
 test: .venv/installed-dev ## install the development tools and run the tests
 	python -m pytest --numprocesses 2 --dist loadfile
+
+fuzz: .venv/installed-dev ## run the tests that damage and mutate files on many more of them: MFR_FUZZ=20000
+	MFR_FUZZ=$${MFR_FUZZ:-20000} python -m pytest --numprocesses 2 -k fuzz
 
 coverage: .venv/installed-dev ## run the tests and report which lines they reach
 	python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term

@@ -5,18 +5,15 @@ from snakemake.utils import min_version
 from mfr.runtime import paths
 from mfr.sources.source import source
 from workflow.code import code_of
-from workflow.graph import checked, declared, gpus, made_of, runs_of
+from workflow.graph import declared, gpus, made_of, parameters, planned, runs_of
 
 min_version("9.0")
-
-
-configfile: "params.yaml"
 
 
 report: "workflow/report/workflow.rst"
 
 
-experiment = checked(config)
+config, experiment = parameters(config, workflow.is_main_process)
 
 
 wildcard_constraints:

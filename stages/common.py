@@ -8,19 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mfr.config.experiment import SOURCES, Params
-from mfr.config.load import load
 from mfr.config.source import SourceSection
 from mfr.config.training import Method
 from mfr.runtime.command import status_of
 from mfr.runtime.errors import UserError
 from mfr.runtime.progress import duration
 from mfr.runtime.resume import code_in_use
+from stages.binding import run_bound
 
 
 def stage_parser(module: str, summary: str | None, *options: str) -> argparse.ArgumentParser:
     """Argument parser of a stage.
 
-    It takes `--params`, and those of `--source`, `--method` and `--seed` that `options` lists.
+    It takes `--params`, `--planned`, and those of `--source`, `--method` and `--seed` that `options` lists.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=summary)
     parser.set_defaults(stage=module.rpartition(".")[2])
@@ -30,6 +30,7 @@ def stage_parser(module: str, summary: str | None, *options: str) -> argparse.Ar
         parser.add_argument("--method", required=True, help="method, a key of `methods` in that section")
     if "seed" in options:
         parser.add_argument("--seed", type=int, required=True, help="seed, one of `seeds` in params.yaml")
+    parser.add_argument("--planned", help="fingerprint of the parameters that the job was planned with; others are refused")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="parameter file (default: params.yaml)")
     return parser
 
@@ -45,7 +46,7 @@ def call(stage: Callable[[argparse.Namespace, Params], str], arguments: argparse
     def command() -> None:
         started = time.monotonic()
         _check_folder(arguments.params)
-        result = stage(arguments, load(arguments.params))
+        result = run_bound(stage, arguments)
         print(f"{title(arguments)} · {duration(time.monotonic() - started)} · {result}")
 
     return status_of(command, when_stopped="no output is half-written; run the stage again")

@@ -11,6 +11,7 @@ from mfr.config.experiment import Params
 from mfr.runtime import paths
 from mfr.runtime.files import writing
 from mfr.runtime.wording import counted
+from mfr.saes.identity import check_card
 from stages.common import call, stage_parser
 
 
@@ -31,6 +32,8 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
     source = arguments.source
     section = params.source(source)
     runs = Runs(source, section, [Run(source, method, seed) for method in section.methods for seed in params.seeds])
+    for one in runs.runs:
+        check_card(one.path(paths.saes_card), source, section, one.method, one.seed)
     run(runs)
     return f"{counted(len(runs.runs), 'run')} of {counted(len(runs.methods), 'method')}"
 

@@ -29,6 +29,7 @@ from mfr.runtime import paths
 from mfr.runtime.files import writing
 from mfr.saes.ensemble import Ensemble
 from mfr.saes.files import check_size, read_saes
+from mfr.saes.identity import check_card
 from mfr.vectors.reader import Vectors
 from stages.common import call, find_method, stage_parser
 
@@ -109,6 +110,7 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
         paths.vectors("eeg", "train"),
         paths.vectors("eeg", "heldout"),
     )
+    check_card(files.card, "eeg", section, method, seed)
     table = run(files, section.denoise, paths.denoising(method, seed), params.execution)
     gain = table.loc[table["denoiser"] == "sae", "snr_gain_db"]
     return f"gain {gain.min():.1f} to {gain.max():.1f} dB"

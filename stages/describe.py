@@ -15,6 +15,7 @@ from mfr.runtime.progress import Ticker
 from mfr.runtime.wording import counted
 from mfr.saes.ensemble import Ensemble
 from mfr.saes.files import check_saes, check_size, read_saes
+from mfr.saes.identity import check_card
 from mfr.vectors.reader import Vectors
 from stages.common import call, stage_parser
 
@@ -53,9 +54,11 @@ def _saes(name: str, method: str, seed: int, vectors: Vectors) -> Ensemble:
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
-    section = params.source(arguments.source)
+    source, section = arguments.source, params.source(arguments.source)
     runs = [(method, seed) for method in section.methods for seed in params.seeds]
-    return counted(run(arguments.source, section, runs, params.execution), "latent")
+    for method, seed in runs:
+        check_card(paths.saes_card(source, method, seed), source, section, method, seed)
+    return counted(run(source, section, runs, params.execution), "latent")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from mfr.runtime import paths
 from mfr.runtime.files import writing
 from mfr.runtime.records import file_sha256
 from mfr.saes.files import check_size, read_saes
+from mfr.saes.identity import check_card
 from mfr.vectors.reader import Vectors
 from stages.common import call, find_method, stage_parser
 
@@ -71,8 +72,10 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
     source, method, seed = arguments.source, arguments.method, arguments.seed
     section = params.source(source)
     find_method(section, method)
+    trained = Trained(paths.saes(source, method, seed), paths.saes_card(source, method, seed))
+    check_card(trained.card, source, section, method, seed)
     evaluation = run(
-        Trained(paths.saes(source, method, seed), paths.saes_card(source, method, seed)),
+        trained,
         paths.vectors(source, "heldout"),
         method,
         section,

@@ -15,6 +15,7 @@ from mfr.runtime import paths
 from mfr.runtime.files import writing
 from mfr.runtime.wording import counted
 from mfr.saes.files import check_size, read_saes
+from mfr.saes.identity import check_card
 from mfr.sources.source import source
 from mfr.vectors.reader import Vectors
 from stages.common import call, find_method, stage_parser
@@ -65,8 +66,10 @@ def _exported(sae: int, k: int, share: float) -> Exported:
 
 def _stage(arguments: argparse.Namespace, params: Params) -> str:
     name, method, seed = arguments.source, arguments.method, arguments.seed
-    find_method(params.source(name), method)
+    section = params.source(name)
+    find_method(section, method)
     weights, card = paths.saes(name, method, seed), paths.saes_card(name, method, seed)
+    check_card(card, name, section, method, seed)
     every = run(weights, card, paths.vectors(name, "heldout"), paths.export(name, method, seed), params.execution)
     return f"{sum(one.status == 'exported' for one in every)} of {counted(len(every), 'SAE')} exported"
 

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from mfr.config.experiment import SOURCES
-from mfr.config.load import check
+from mfr.config.load import check, content, text_of
 from mfr.runtime.command import status_of
 from mfr.runtime.errors import UserError
 from mfr.runtime.files import write_whole
@@ -38,16 +38,26 @@ def compose(name: str, folder: Path = FOLDER) -> str:
     yaml = YAML()
     yaml.width = 4096  # no line is broken
     yaml.representer.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null"))
-    experiment = yaml.load(folder / f"{DEFAULT}.yaml")
+    experiment = _section(yaml, folder / f"{DEFAULT}.yaml")
     if name != DEFAULT:
-        _merge(experiment, yaml.load(folder / f"{name}.yaml") or CommentedMap())
-    for source in set(SOURCES) - set(experiment["sources"]):
-        experiment.pop(source, None)
-    check(experiment, f"params/{name}.yaml")
+        _merge(experiment, _section(yaml, folder / f"{name}.yaml"))
+    for source in SOURCES:
+        if isinstance(kept := experiment.get("sources"), list) and source not in kept:
+            experiment.pop(source, None)
     composed = StringIO()
     yaml.dump(experiment, composed)
     purpose = "".join(f"# {line}\n" for line in purpose_of(name, folder))
-    return f"{SCHEMA}{purpose}{_spaced(composed.getvalue())}"
+    text = f"{SCHEMA}{purpose}{_spaced(composed.getvalue())}"
+    check(content(text, f"params/{name}.yaml"), f"params/{name}.yaml")
+    return text
+
+
+def _section(yaml: YAML, path: Path) -> CommentedMap:
+    """Content of a file with its comments; raises `UserError` for what the strict reader refuses."""
+    text = text_of(path)
+    if not isinstance(content(text, str(path)) or {}, dict):
+        raise UserError(f"{path}: contains no parameters by name; write lines such as `seeds: [0]`")
+    return yaml.load(text) or CommentedMap()
 
 
 def _spaced(text: str) -> str:

@@ -1,46 +1,59 @@
 """Helpers of the rules: the parameters that a job declares, and the files of a source's runs."""
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
+from mfr.config import declared as keys
 from mfr.config.experiment import Params
-from mfr.config.load import check
+from mfr.config.load import read
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.runtime.files import check_outside
 from mfr.sources.source import source
 
-
-def declared(config: dict, *keys: str) -> dict[str, object]:
-    """Values of dotted keys such as `synthetic.train`, the parameters that a job declares; None for a missing key."""
-    return {key: _value(config, key) for key in keys}
+PLANNED = "MFR_PLANNED"
 
 
-def _value(config: dict, key: str) -> object:
-    value: object = config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
+def parameters(given: Mapping[str, object], is_main_process: bool = True) -> tuple[dict[str, Any], Params]:
+    """The content of params.yaml and the typed parameters; Snakemake's own reading of YAML differs from DVC's.
 
-
-def checked(config: dict) -> Params:
-    """The typed parameters of a configuration.
-
-    Raises `WorkflowError` for mistakes, and for values from the command line, since stages read params.yaml themselves. Also
-    refuses a user's folder that is inside an output or contains one: Snakemake deletes outputs before a stage could object.
+    Raises `WorkflowError` for mistakes, and for values `given` on the command line, since stages read params.yaml themselves.
+    Also refuses a user's folder that is inside an output or contains one: Snakemake deletes outputs before a stage could
+    object. A job on a cluster starts Snakemake again, not as the main process; it refuses other values than the planned ones.
     """
-    if config != yaml.safe_load(Path("params.yaml").read_text()):
+    if given:
         raise WorkflowError("--config and --configfile would not reach the stages: edit params.yaml instead")
     try:
-        params = check(config, "params.yaml")
-        for name in params.sources:
-            for parameter, (folder, output) in source(name).outside(params.source(name)).items():
+        found = read(Path("params.yaml"))
+        _bind({name: found.raw[name] for name in found.raw.keys() - {"execution"}}, is_main_process)
+        for name in found.typed.sources:
+            for parameter, (folder, output) in source(name).outside(found.typed.source(name)).items():
                 _check_apart(Path(folder).expanduser(), output, parameter)
-        return params
+        return found.raw, found.typed
     except UserError as error:
         raise WorkflowError(str(error)) from None
+
+
+def _bind(values: dict[str, object], is_main_process: bool) -> None:
+    """Hand the fingerprint of the planned values to the processes of jobs, through the environment that a cluster copies."""
+    if is_main_process:
+        os.environ[PLANNED] = keys.fingerprint({"all": values})
+    elif os.environ.get(PLANNED, (now := keys.fingerprint({"all": values}))) != now:
+        raise UserError("params.yaml: changed since this run was planned; run again")
+
+
+def declared(config: dict[str, Any], stage: str, names: Mapping[str, str] | None = None) -> dict[str, object]:
+    """Values of the parameters that a job declares, by dotted key such as `synthetic.train`; None for a missing key."""
+    return keys.values_of(config, stage, names or {})
+
+
+def planned(config: dict[str, Any], stage: str, names: Mapping[str, str] | None = None) -> str:
+    """Fingerprint of the parameters that a job declares; its stage refuses others."""
+    return keys.fingerprint(declared(config, stage, names))
 
 
 def _check_apart(folder: Path, output: Path, parameter: str) -> None:

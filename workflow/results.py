@@ -10,6 +10,7 @@ import pandas as pd
 
 from mfr.comparison.summary import unchanged
 from mfr.comparison.wording import MISSING, percent, with_spread
+from mfr.config.declared import differing
 from mfr.config.load import load
 from mfr.runtime import paths
 from mfr.runtime.command import status_of
@@ -98,15 +99,9 @@ def difference(source: str) -> str | None:
         current = {"seeds": sorted(params.seeds), "section": params.source(source).model_dump()}
     except UserError as error:
         return f"not comparable with params.yaml: {error}"
-    stale = sorted(_differing({name: origin[name] for name in current}, current))
+    found = differing({name: origin[name] for name in current}, current)
+    stale = sorted(key.removeprefix("section.") for key, *_ in found)
     return f"out of date: params.yaml has other values of {', '.join(stale)}" if stale else None
-
-
-def _differing(first: object, second: object, where: str = "") -> set[str]:
-    if isinstance(first, dict) and isinstance(second, dict):
-        keys = first.keys() | second.keys()
-        return {name for key in keys for name in _differing(first.get(key), second.get(key), f"{where}.{key}")}
-    return set() if first == second else {where.removeprefix(".").removeprefix("section.")}
 
 
 def _spread(seeds: int) -> str:

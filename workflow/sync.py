@@ -1,24 +1,32 @@
 """Bring the other engine up to date after a run of one: `python -m workflow.sync`.
 
 After Snakemake, `dvc commit` records the results in DVC; after DVC, `snakemake --touch --forceall` records them in Snakemake.
-Both commands trust the files on disk, so only an engine whose own state is clean may vouch for them. With a source, as in
+Both commands trust the files on disk, so only an engine whose own state is clean may vouch for them, and only if the files
+themselves say that they are of the parameters in params.yaml. With a source, as in
 `python -m workflow.sync eeg`, only that source is synchronised.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
 
+from mfr.comparison.runs import Run
+from mfr.config.declared import differing, keys_of
 from mfr.config.experiment import SOURCES
 from mfr.config.load import load
+from mfr.runtime import paths
 from mfr.runtime.command import status_of
+from mfr.runtime.errors import UserError
 from mfr.runtime.interruption import deferred
+from mfr.saes.identity import check_card
 from mfr.sources.source import source
 
 
@@ -33,6 +41,8 @@ def main(argv: list[str] | None = None) -> int:
 def synchronise(target: str) -> int:
     """Synchronise the engine that lags; return 1, with one line, if neither can vouch for the files."""
     snakemake_clean, dvc_clean = snakemake_is_clean(target), dvc_is_clean(target)
+    if snakemake_clean or dvc_clean:
+        check_files(target)
     if snakemake_clean and dvc_clean:
         print("both engines are up to date")
     elif snakemake_clean:
@@ -47,6 +57,27 @@ def synchronise(target: str) -> int:
         print(f"error: neither engine is up to date: run `{command}`, or `dvc repro`, to its end first", file=sys.stderr)
         return 1
     return 0
+
+
+def check_files(target: str) -> None:
+    """Raise `UserError` if a card, an evaluation or results are of other parameters than those in params.yaml."""
+    params = load(Path("params.yaml"))
+    for name in _sources(target):
+        section = params.source(name)
+        for run in [Run(name, method, seed) for method in section.methods for seed in params.seeds]:
+            check_card(run.path(paths.saes_card), name, section, run.method, run.seed)
+            run.evaluation()
+        current = {"seeds": sorted(params.seeds), **section.model_dump()}
+        _check_origin(name, [key.removeprefix(f"{name}.") for key in keys_of("compare", {"source": name})], current)
+
+
+def _check_origin(name: str, keys: list[str], current: dict[str, Any]) -> None:
+    """Raise `UserError` if the results of a source were made with other values of the keys that compare declares."""
+    path = paths.result(name, "origin.json")
+    origin = json.loads(path.read_text())
+    recorded = {"seeds": origin["seeds"], **origin["section"]}
+    for key, then, now in differing({key: recorded.get(key) for key in keys}, {key: current[key] for key in keys}):
+        raise UserError(f"{path}: made with {key} = {then}, but params.yaml gives {now}; run compare again")
 
 
 def snakemake_is_clean(target: str) -> bool:
@@ -81,9 +112,13 @@ def dvc_is_clean(target: str) -> bool:
     return done.returncode == 0
 
 
+def _sources(target: str) -> list[str]:
+    return load(Path("params.yaml")).sources if target == "all" else [target]
+
+
 def _dvc_targets(target: str) -> list[str]:
     """The last stages of the target; with their dependencies they are all that the experiment needs."""
-    sources = load(Path("params.yaml")).sources if target == "all" else [target]
+    sources = _sources(target)
     last = [f"{stage}@{name}" for name in sources for stage in ("describe", "compare")]
     return ["--with-deps", *last, *(f"export_{name}" for name in sources if source(name).exported)]
 

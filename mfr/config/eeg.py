@@ -1,12 +1,12 @@
 """Parameters of EEG recordings: which are studied, and how they become vectors."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mfr.config.base import Positive, PositiveFloat, Section, Seed
-from mfr.config.source import SourceSection
+from mfr.config.base import Filled, PathOrName, Positive, PositiveFloat, Section, Seed
+from mfr.config.source import SourceSection, Stages
 
 Run = Annotated[int, Field(ge=1, le=14)]
 
@@ -31,10 +31,10 @@ class Eegbci(Section):
 class PrepareRecordings(Section):
     """The EEG recordings that are studied."""
 
-    recordings: str = Field(
+    recordings: PathOrName = Field(
         "simulated",
         description="`simulated`; `eegbci`, a public data set that MNE downloads once; or a folder, which is searched for EDF, "
-        "BDF, GDF, FIF, BrainVision (.vhdr) and EEGLAB (.set) files.",
+        "BDF, GDF, FIF, BrainVision (.vhdr) and EEGLAB (.set) files. `~` is your home; `$HOME` is not replaced.",
     )
     simulated: Simulated = Field(Simulated(), description="Size of the `simulated` corpus.")
     eegbci: Eegbci = Field(Eegbci(), description="Part of the data set `eegbci`.")
@@ -43,13 +43,13 @@ class PrepareRecordings(Section):
 class PreprocessEeg(Section):
     """How recordings become vectors (paper, section 4.2)."""
 
-    subject_pattern: str | None = Field(
+    subject_pattern: Filled | None = Field(
         None,
         description="Regular expression whose one group is the subject. It is searched for in each file's path, with slashes, "
         "below the recordings folder. `null` recognises the names of TUH EEG and BIDS; otherwise the subject is the topmost "
         "folder or, if there is none, the file's name.",
     )
-    channels: Literal["tcp19", "common"] | list[str] = Field(
+    channels: Literal["tcp19", "common"] | Annotated[list[Filled], Field(min_length=1)] = Field(
         "tcp19",
         description="`tcp19` (19 electrodes of the 10–20 system), `common` (the electrodes shared by all readable recordings), "
         "or a list of electrodes such as [C3, C4].",
@@ -69,7 +69,9 @@ class PreprocessEeg(Section):
     high_hz: PositiveFloat = Field(45.0, description="Upper edge of the Butterworth band-pass, in Hz.")
     order: Positive = Field(5, description="Order of the band-pass; it is applied forwards and backwards.")
     notch_hz: PositiveFloat | list[PositiveFloat] | None = Field(
-        None, description="Frequencies that notch filters remove, in Hz, such as 50 or [60, 120]; `null` for none."
+        None,
+        description="Frequencies that notch filters remove, in Hz, such as 50 or [50, 60]; `null` for none. They must be below "
+        "half of `rate_hz`.",
     )
     rate_hz: PositiveFloat = Field(128.0, description="Sampling rate after resampling, in Hz.")
     window_s: PositiveFloat = Field(0.25, description="Length of a window, in seconds.")
@@ -161,6 +163,12 @@ class Denoise(Section):
 class Eeg(SourceSection):
     """Windows of EEG recordings."""
 
+    stages: ClassVar[Stages] = {
+        "prepare_recordings": ["prepare_recordings"],
+        "preprocess_eeg": ["preprocess_eeg"],
+        "denoise": ["denoise"],
+    }
+
     prepare_recordings: PrepareRecordings = PrepareRecordings()
     preprocess_eeg: PreprocessEeg = PreprocessEeg()
     denoise: Denoise = Denoise()
@@ -170,6 +178,16 @@ class Eeg(SourceSection):
         taken = sorted({"nothing", "pca", "wiener"} & set(self.methods))
         if taken:
             raise ValueError(f"methods has {', '.join(taken)}, the name of a reference in the denoising tables; rename it")
+        return self
+
+    @model_validator(mode="after")
+    def _notches_matter(self) -> "Eeg":
+        preprocess = self.preprocess_eeg
+        if any(notch >= preprocess.rate_hz / 2 for notch in preprocess.notches_hz):
+            raise ValueError(
+                f"preprocess_eeg.notch_hz = {max(preprocess.notches_hz)} must be below half of preprocess_eeg.rate_hz = "
+                f"{preprocess.rate_hz}; the vectors contain no higher frequency, so remove it"
+            )
         return self
 
     @model_validator(mode="after")

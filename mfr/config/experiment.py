@@ -84,7 +84,7 @@ def _name(kind: type[SourceSection]) -> str:
 def _sections() -> dict[str, type[SourceSection]]:
     """Section types of all sources, by name."""
     for module in iter_modules(import_module(PACKAGE).__path__):
-        if module.name not in ("experiment", "load"):  # they need the sections
+        if module.name not in ("experiment", "load", "declared"):  # they need the sections
             import_module(f"{PACKAGE}.{module.name}")
     return {_name(kind): kind for kind in sorted(SourceSection.__subclasses__(), key=_name)}
 
@@ -93,8 +93,8 @@ def _first_line(kind: type[SourceSection]) -> str:
     return str(kind.__doc__).partition("\n")[0]
 
 
-_SECTIONS = _sections()
-SOURCES = tuple(_SECTIONS)
+SECTIONS = _sections()
+SOURCES = tuple(SECTIONS)
 
 if TYPE_CHECKING:
 
@@ -106,5 +106,5 @@ else:
         "Params",
         __doc__="A whole experiment.",
         __base__=Experiment,
-        **{name: (kind | None, Field(None, description=_first_line(kind))) for name, kind in _SECTIONS.items()},
+        **{name: (kind | None, Field(None, description=_first_line(kind))) for name, kind in SECTIONS.items()},
     )

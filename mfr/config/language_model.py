@@ -1,12 +1,12 @@
 """Parameters of a language model: which model, on what text, at which hook point."""
 
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from mfr.config.base import Positive, PositiveFloat, Section, Seed
-from mfr.config.source import Evaluate, SourceSection
+from mfr.config.base import Filled, PathOrName, Positive, PositiveFloat, Section, Seed
+from mfr.config.source import Evaluate, SourceSection, Stages
 
 
 class TrainedHere(Section):
@@ -32,11 +32,11 @@ class TrainedHere(Section):
 class PrepareModel(Section):
     """The language model whose activations are studied."""
 
-    model: str = Field(
+    model: PathOrName = Field(
         "trained_here",
         description="`trained_here`, a local Hugging Face folder, or a model name that transformer-lens knows, such as `gpt2`.",
     )
-    revision: str | None = Field(None, description="Commit, tag or branch, only for a model from the hub.")
+    revision: Filled | None = Field(None, description="Commit, tag or branch, only for a model from the hub.")
     trained_here: TrainedHere | None = Field(None, description="Shape and training of the model `trained_here`.")
 
     @model_validator(mode="after")
@@ -53,19 +53,19 @@ class PrepareModel(Section):
 class Text(Section):
     """The documents that the model reads."""
 
-    text: str = Field(
+    text: PathOrName = Field(
         "installed_documentation",
         description="`installed_documentation` (the docstrings of installed packages, one document per module); a text "
         "file (one per paragraph); a `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` or `.parquet` file (one per row); a "
-        "folder of such files (one per text file); or `hub:NAME`, a data set of the Hugging Face hub (one per row). Text is "
-        "UTF-8, or UTF-16 with a byte-order mark, and may be packed as `.gz`, `.bz2` or `.xz`. In a folder, links are "
-        "followed and hidden files are ignored. A file that is not there, cannot be opened, is empty, repeats another or "
-        "cannot be text by its name and beginning, such as an image, is left out; stderr and the vectors' attribute `text` "
-        "give the reason. It is an error if nothing is left, if such a file is named itself, or if a text has a fault "
-        "further on.",
+        "folder of such files (one per text file); or `hub:NAME`, a data set of the Hugging Face hub (one per row). In a path, "
+        "`~` is your home; `$HOME` is not replaced. Text is UTF-8, or UTF-16 with a byte-order mark, and may be packed as "
+        "`.gz`, `.bz2` or `.xz`. In a folder, links are followed and hidden files are ignored. A file that is not there, "
+        "cannot be opened, is empty, repeats another or cannot be text by its name and beginning, such as an image, is left out; "
+        "stderr and the vectors' attribute `text` give the reason. It is an error if nothing is left, if such a file is named "
+        "itself, or if a text has a fault further on.",
     )
-    column: str = Field("text", description="Column with the text, in a file of rows or a data set of the hub.")
-    packages: list[str] = Field(
+    column: Filled = Field("text", description="Column with the text, in a file of rows or a data set of the hub.")
+    packages: Annotated[list[str], Field(min_length=1)] = Field(
         ["scipy", "numpy", "pandas", "mne"],
         description="Packages whose docstrings are read, without those of their tests.",
     )
@@ -75,7 +75,7 @@ class Text(Section):
 class DumpActivations(Section):
     """Which activations are written, and for what text."""
 
-    hook: str = Field("blocks.0.hook_mlp_out", description="Hook point of transformer-lens.")
+    hook: Filled = Field("blocks.0.hook_mlp_out", description="Hook point of transformer-lens.")
     context: Annotated[int, Field(gt=1)] = Field(128, description="Tokens per sequence; the first one (BOS) gives no vector.")
     left_out: Literal["bos", "special_tokens"] = Field(
         "bos",
@@ -98,6 +98,11 @@ class EvaluateLanguageModel(Evaluate):
 
 class LanguageModel(SourceSection):
     """Activations of a language model."""
+
+    stages: ClassVar[Stages] = {
+        "prepare_model": ["prepare_model", "text"],
+        "dump_activations": ["text", "dump_activations"],
+    }
 
     prepare_model: PrepareModel
     text: Text = Text()

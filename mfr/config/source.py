@@ -1,9 +1,14 @@
 """Parameters that every source of vectors has."""
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
 from mfr.config.base import Name, Section
 from mfr.config.training import Method, Train
+
+Stages = Mapping[str, Sequence[str]]
 
 
 class Compare(Section):
@@ -27,7 +32,12 @@ class EvaluateTruth(Evaluate):
 
 
 class SourceSection(Section):
-    """A source of vectors; each source adds the parameters that make its vectors."""
+    """A source of vectors; each source adds the parameters that make its vectors.
+
+    `stages` are those that only this source has, with the keys of the section that each declares; see `mfr.config.declared`.
+    """
+
+    stages: ClassVar[Stages] = {}
 
     train: Train
     methods: dict[Name, Method] = Field(description="Methods to compare; one must be called `baseline`.")

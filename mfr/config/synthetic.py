@@ -1,11 +1,11 @@
 """Parameters of synthetic vectors with known features."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from mfr.config.base import Positive, Section, Seed
-from mfr.config.source import EvaluateTruth, SourceSection
+from mfr.config.source import EvaluateTruth, SourceSection, Stages
 
 
 class GenerateSynthetic(Section):
@@ -48,6 +48,8 @@ class GenerateSynthetic(Section):
 
 class Synthetic(SourceSection):
     """Vectors with known features."""
+
+    stages: ClassVar[Stages] = {"generate_synthetic": ["generate_synthetic"]}
 
     generate_synthetic: GenerateSynthetic
     evaluate: EvaluateTruth = EvaluateTruth()

@@ -4,12 +4,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from mfr.runtime.errors import UserError
 from mfr.runtime.interruption import deferred
 from mfr.runtime.locks import locked
 from mfr.runtime.os_errors import WRITING, number_of
+
+_last_check: ContextVar[Callable[[], None]] = ContextVar("last_check", default=lambda: None)
 
 
 def write_whole(path: Path, *content: bytes) -> None:
@@ -49,6 +52,7 @@ def writing(*outputs: Path) -> Iterator[list[Path]]:
             part.unlink()
         try:
             yield temporary
+            _last_check.get()()
             with deferred():
                 for target, part in zip(targets, temporary, strict=True):
                     if part.is_dir():
@@ -108,6 +112,16 @@ def _named(outputs: Sequence[Path], parts: Sequence[Path]) -> Iterator[None]:
                     raise UserError(f"{output}: its folder was removed while the stage ran; run again") from None
                 error.filename, error.filename2 = str(output), None
         raise
+
+
+@contextmanager
+def checked_last(check: Callable[[], None]) -> Iterator[None]:
+    """Call `check` before outputs that are written in the block are moved into place; if it raises, they are not."""
+    token = _last_check.set(check)
+    try:
+        yield
+    finally:
+        _last_check.reset(token)
 
 
 def check_outside(folder: Path, output: Path, parameter: str) -> None:

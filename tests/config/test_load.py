@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from mfr.config.eeg import Eeg
-from mfr.config.load import check, load
+from mfr.config.load import check, load, read_text
 from mfr.runtime.errors import UserError
 from tests.conftest import ROOT
 from tests.support.small_project import SMOKE
@@ -124,6 +124,28 @@ def test_a_parameter_like_no_other_gets_the_list_of_known_ones() -> None:
         ("eeg.prepare_recordings.eegbci", {"runs": [15]}, "eeg.prepare_recordings.eegbci.runs"),
         ("seeds", [1, 1], "has a seed twice"),
         ("seeds", [], "seeds"),
+        (
+            "eeg.preprocess_eeg.notch_hz",
+            [50, 64],
+            "preprocess_eeg.notch_hz = 64.0 must be below half of preprocess_eeg.rate_hz = 100.0",
+        ),
+        ("eeg.train.noise_db", False, "eeg.train.noise_db: Input should be a valid number, but it is False"),
+        ("eeg.train.noise_db", "3", "eeg.train.noise_db: Input should be a valid number, but it is '3'"),
+        ("eeg.train.learning_rate", True, "valid number, but it is True"),
+        ("eeg.denoise.windows", 10.0, "valid integer, but it is 10.0"),
+        ("eeg.prepare_recordings.recordings", 12, "valid string, but it is 12"),
+        ("eeg.prepare_recordings.recordings", "", "eeg.prepare_recordings.recordings: empty; give a value"),
+        ("eeg.prepare_recordings.recordings", "$HOME/eeg", "'$HOME/eeg': variables such as $HOME are not replaced"),
+        ("eeg.preprocess_eeg.channels", ["C3", " "], "eeg.preprocess_eeg.channels.1: empty"),
+        ("eeg.preprocess_eeg.channels", [], "List should have at least 1 item"),
+        ("eeg.preprocess_eeg.subject_pattern", "", "eeg.preprocess_eeg.subject_pattern: empty"),
+        ("language_model.text.text", "~/$USER", "variables such as $HOME are not replaced"),
+        ("language_model.text.column", "", "language_model.text.column: empty"),
+        ("language_model.prepare_model.revision", "", "language_model.prepare_model.revision: empty"),
+        ("synthetic.methods", {"baseline": {}, "a b": {}}, "synthetic.methods.a b: String should match pattern"),
+        ("synthetic.methods", {"baseline": None}, "synthetic.methods.baseline: Input should be a valid dictionary"),
+        ("synthetic.methods.mfr.penalty.alpha", True, "penalty.alpha: Input should be a valid number, or 'balanced', "),
+        ("synthetic.train.k", "x" * 1000, "valid list, but it is '" + "x" * 79 + "…"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(key: str, value: object, message: str) -> None:
@@ -157,6 +179,25 @@ def test_each_mistake_has_a_line() -> None:
     with pytest.raises(UserError) as caught:
         check(raw, "params.yaml")
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_mistakes_of_yaml_and_of_values_are_reported_together_with_their_places() -> None:
+    text = SMOKE.replace("seeds: [0]", "seeds: [010, x]\nsedes: 3").replace("batch: 100\n", "batch: 0\n    batch: 1\n", 1)
+    with pytest.raises(UserError) as caught:
+        read_text(text, "params.yaml")
+    assert sorted(str(caught.value).splitlines()) == [
+        "params.yaml: sedes: unknown parameter; did you mean 'seeds'? (line 4, column 1)",
+        "params.yaml: seeds.0: 010 is 8 for some programs, but 10 for others; write 8 or 10 (line 3, column 9)",
+        "params.yaml: seeds.1: Input should be a valid integer, but it is 'x' (line 3, column 14)",
+        "params.yaml: synthetic.train.batch: given twice, first in line 29; keep one (line 30, column 5)",
+    ]
+
+
+def test_a_whole_number_stands_for_one_with_decimals_and_an_exponent_needs_no_dot() -> None:
+    text = SMOKE.replace("learning_rate: 0.01\n", "learning_rate: 1e-3\n", 1).replace("high_hz: 45.0", "high_hz: 45")
+    params = read_text(text, "params.yaml").typed
+    assert params.source("synthetic").train.learning_rate == 0.001
+    assert repr(params.section(Eeg).preprocess_eeg.high_hz) == "45.0"
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

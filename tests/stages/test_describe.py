@@ -21,7 +21,7 @@ from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
 from stages import describe, dump_activations
-from tests.support.small_project import SMOKE
+from tests.support.small_project import SMOKE, fit_params
 from tests.support.small_training import write_run
 
 EXECUTION = Execution(device="cpu", threads=1)
@@ -102,7 +102,9 @@ def test_windows_are_named_by_recording_and_start_and_partners_by_sae_and_seed()
 def test_weights_of_other_vectors_are_refused_and_earlier_tables_stay(capsys: pytest.CaptureFixture[str]) -> None:
     write_recordings(8)
     write_runs("eeg", 8)
+    Path("runs/eeg/baseline/1/saes.json").unlink()
     Path("params.yaml").write_text(SMOKE)
+    fit_params("eeg")
     assert describe.main(["--source", "eeg"]) == 0
     before = paths.description("eeg", "mfr", 0).read_bytes()
     write_recordings(9)

@@ -14,13 +14,14 @@ from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
 from stages import export
 from tests.support import small_training
-from tests.support.small_project import SMOKE
+from tests.support.small_project import SMOKE, fit_params
 
 WORDS = ["--method", "baseline", "--seed", "0"]
 
 
 def write_run(source: str, saes: Ensemble) -> None:
-    small_training.write_run(paths.saes(source, "baseline", 0), saes)
+    small_training.write_run(paths.saes(source, "baseline", 0), saes, source=source)
+    fit_params(source)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mfr.runtime import paths
 from mfr.saes.files import read_saes
 from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
-from stages import compare, evaluate, generate_synthetic, train
+from stages import compare, describe, evaluate, generate_synthetic, train
 from tests.conftest import ROOT
 from tests.support.small_project import small_project
 
@@ -198,3 +198,31 @@ def test_the_code_that_draws_vectors_is_loaded_before_a_run_is_identified(tmp_pa
     program = f"import sys, stages.train as train; train.Vectors({str(tmp_path / 'train.h5')!r}); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "mfr.sources.synthetic.generator" in done.stdout.split()
+
+
+def test_an_ensemble_of_other_settings_is_refused_by_every_stage_that_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
+    params = Path("params.yaml")
+    text = params.read_text()
+    edited = text.replace("    steps: 60\n    learning_rate: 0.01\n", "    steps: 61\n    learning_rate: 0.01\n", 1)
+    assert edited != text
+    params.write_text(edited)
+    try:
+        assert evaluate.main(["--source", "synthetic", "--method", "mfr", "--seed", "0"]) == 1
+        assert describe.main(["--source", "synthetic"]) == compare.main(["--source", "synthetic"]) == 1
+    finally:
+        params.write_text(text)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(
+        "saes.json: trained with train.steps = 60, but params.yaml gives 61" in line for line in lines
+    )
+
+
+def test_an_evaluation_of_another_run_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    own, other = (paths.evaluation("synthetic", method, 0) for method in ("mfr", "baseline"))
+    whole = own.read_bytes()
+    own.write_bytes(other.read_bytes())
+    try:
+        assert compare.main(["--source", "synthetic"]) == 1
+    finally:
+        own.write_bytes(whole)
+    assert f"{own}: the evaluation of synthetic/baseline seed 0; run evaluate again" in capsys.readouterr().err

@@ -63,8 +63,13 @@ def edit(folder: Path, name: str, old: str, new: str) -> None:
 
 
 def stage_commands(output: str) -> set[str]:
-    """The stages' commands that an engine printed, without the redirection to a log."""
-    return set(re.findall(r"python -m stages\.[^>\n]*[^>\s]", output))
+    """The stages' commands that an engine printed, without what only Snakemake adds to them."""
+    return {plain(command) for command in re.findall(r"python -m stages\..*", output)}
+
+
+def plain(command: str) -> str:
+    """A stage's command without the fingerprint of its parameters and the redirection to a log."""
+    return re.sub(r" --planned \S+| > .*", "", command).rstrip()
 
 
 def snakemake(folder: Path, *options: str) -> set[str]:
@@ -95,7 +100,7 @@ def snakemake_jobs() -> dict[str, Job]:
             dag.printd3dag()
         jobs = [job for job in workflow._workflow.dag.jobs if job.shellcmd]
     return {
-        job.shellcmd.split(" > ")[0]: Job(
+        plain(job.shellcmd): Job(
             {str(path) for path in job.input}, {str(path) for path in job.output}, set(job.params.declared)
         )
         for job in jobs

@@ -42,8 +42,8 @@ def card(saes: Ensemble, seed: int = 0, source: str = "eeg") -> str:
     return own.text()
 
 
-def write_run(weights: Path, saes: Ensemble, seed: int = 0) -> None:
+def write_run(weights: Path, saes: Ensemble, seed: int = 0, source: str = "eeg") -> None:
     """Write the weights of an ensemble that was not trained, and its card beside them."""
     weights.parent.mkdir(parents=True, exist_ok=True)
     weights.write_bytes(content(saes))
-    weights.with_name(CARD).write_text(card(saes, seed))
+    weights.with_name(CARD).write_text(card(saes, seed, source))

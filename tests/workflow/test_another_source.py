@@ -13,14 +13,18 @@ OWN = {
     "mfr/config/tiny.py": '''
 """Parameters of a tiny source."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from mfr.config.base import Positive
-from mfr.config.source import SourceSection
+from mfr.config.source import SourceSection, Stages
 
 
 class Tiny(SourceSection):
     """Rows of noise."""
+
+    stages: ClassVar[Stages] = {"make_tiny": ["rows"]}
 
     rows: Positive = Field(description="Rows of each file.")
 ''',
@@ -113,9 +117,10 @@ rule make_tiny:
     log:
         "logs/tiny/make_tiny.log",
     params:
-        declared=declared(config, "tiny.rows"),
+        declared=declared(config, "make_tiny"),
+        planned=planned(config, "make_tiny"),
     shell:
-        "python -m stages.make_tiny > {log} 2>&1"
+        "python -m stages.make_tiny --planned {params.planned} > {log} 2>&1"
 """,
 }
 

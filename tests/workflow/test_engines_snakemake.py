@@ -52,6 +52,20 @@ def test_snakemake_first(by_snakemake: Path) -> None:
     assert "0.4" in run(folder, "dvc", "params", "diff")
 
 
+def test_no_engine_vouches_for_files_of_other_parameters(by_snakemake: Path) -> None:
+    folder = by_snakemake
+    change_weight(folder, "0.4", "0.6")
+    # Snakemake takes its user's word that the files are up to date; the card says otherwise.
+    run(folder, "snakemake", "--cores", "1", "--touch", "--forceall", "synthetic")
+    assert snakemake(folder, "--dry-run", "synthetic") == set()
+    output = run(folder, "python", "-m", "workflow.sync", "synthetic", fails=True)
+    card = "runs/synthetic/mfr/0/saes.json: trained with method.penalty.alpha_factor = 0.4, but params.yaml gives 0.6"
+    assert output.startswith(f"error: {card}") and output.count("\n") == 1
+    change_weight(folder, "0.6", "0.4")
+    run(folder, "snakemake", "--cores", "1", "--touch", "--forceall", "synthetic")
+    assert "both engines are up to date" in run(folder, "python", "-m", "workflow.sync", "synthetic")
+
+
 def test_reports_of_both_engines(by_snakemake: Path) -> None:
     run(by_snakemake, "snakemake", "--report", "report.html")
     report = (by_snakemake / "report.html").read_text()

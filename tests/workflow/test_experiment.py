@@ -75,3 +75,21 @@ def test_an_unknown_experiment_and_a_wrong_one_are_one_line(capsys: pytest.Captu
 def test_without_a_name_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert capsys.readouterr().out.startswith("confirm_one_group_k36    Synthetic vectors at a tenth")
+
+
+@pytest.mark.parametrize(
+    ("overlay", "mistake"),
+    [
+        ("seeds: [010]\n", "seeds.0: 010 is 8 for some programs, but 10 for others; write 8 or 10 (line 1, column 9)"),
+        ("seeds: [0]\nseeds: [1]\n", "seeds: given twice, first in line 1; keep one (line 2, column 1)"),
+        ("- eeg\n", "contains no parameters by name; write lines such as `seeds: [0]`"),
+        ("sources: 3\n", "sources: Input should be a valid list, but it is 3"),
+        ("seeds: [0\n", "not valid YAML: expected ',' or ']', but got '<stream end>' (line 2, column 1)"),
+    ],
+)
+def test_an_overlay_goes_through_the_same_checks_as_params_yaml(
+    overlay: str, mistake: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("params/wrong.yaml").write_text(overlay)
+    assert main(["wrong"]) == 1 and not Path("params.yaml").exists()
+    assert capsys.readouterr().err.splitlines()[0] == f"error: params/wrong.yaml: {mistake}"

@@ -2,13 +2,16 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.repo import Repo
+from snakemake.exceptions import WorkflowError
 
 from mfr.config.experiment import Execution, Params
 from tests.support.project import clone, drift, dvc_jobs, edit, run, snakemake_jobs
+from tests.support.small_project import SMOKE
 from workflow import graph
 from workflow.code import code_of, imports_of, units_of
-from workflow.graph import declared
+from workflow.graph import PLANNED, parameters
 
 
 @pytest.fixture
@@ -82,9 +85,27 @@ def test_code_is_whole_packages_and_only_the_source_at_hand(project: Path) -> No
     assert "stages/common.py" not in code
 
 
-def test_declared_parameters_are_looked_up_by_dotted_keys_and_may_be_missing() -> None:
-    config = {"a": {"b": {"c": 1}}, "d": 2}
-    assert declared(config, "a.b", "d", "a.e.f") == {"a.b": {"c": 1}, "d": 2, "a.e.f": None}
+def test_a_name_reaches_no_shell_before_it_is_checked(project: Path) -> None:
+    smoke = yaml.safe_load(SMOKE)
+    names = ["a'; $(touch pwned); touch pwned; '", "a\ntouch pwned\n"]
+    section = smoke["synthetic"] | {"methods": {key: {} for key in ["baseline", *names]}}
+    params = {"seeds": [0], "sources": ["synthetic"], "synthetic": section}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    vectors = project / "data" / "synthetic" / "train.h5"
+    vectors.parent.mkdir(parents=True)
+    vectors.touch()
+    # Not even if DVC is asked to run these jobs whatever fails.
+    for command in (("dvc", "repro", "--single-item", "--keep-going", "train_synthetic"), ("snakemake", "--cores", "1")):
+        output = run(project, *command, fails=True)
+        assert output.count("params.yaml: synthetic.methods.a'; $(") and "Traceback" not in output
+    assert not list(project.rglob("pwned*"))
+
+
+@pytest.mark.parametrize("seeds", ['["; touch pwned"]', '[{"; touch pwned": 1}]', "[[1, 2]]", "[true]"])
+def test_a_seed_reaches_no_shell_before_it_is_checked(project: Path, seeds: str) -> None:
+    edit(project, "params.yaml", "seeds: [0]", f"seeds: {seeds}")
+    run(project, "dvc", "repro", "--keep-going", "--single-item", "train_synthetic", fails=True)
+    assert not list(project.rglob("pwned*"))
 
 
 def test_mistakes_in_the_parameters_stop_snakemake_before_any_job(project: Path) -> None:
@@ -97,6 +118,26 @@ def test_mistakes_in_the_parameters_stop_snakemake_before_any_job(project: Path)
 def test_values_given_to_snakemake_are_refused_since_no_stage_would_see_them(project: Path) -> None:
     output = run(project, "snakemake", "--cores", "1", "--dry-run", "--config", "seeds=[3]", fails=True)
     assert "edit params.yaml instead" in output
+
+
+def test_both_engines_read_numbers_alike(project: Path) -> None:
+    # PyYAML, with which Snakemake would read the file, takes 1e-2 for text.
+    edit(project, "params.yaml", "steps: 60\n    learning_rate: 0.01", "steps: 60\n    learning_rate: 1e-2")
+    assert snakemake_jobs().keys() == dvc_jobs().keys()
+    edit(project, "params.yaml", "seeds: [0]", "seeds: [010]")
+    output = run(project, "snakemake", "--cores", "1", "--dry-run", fails=True)
+    assert "params.yaml: seeds.0: 010 is 8 for some programs, but 10 for others; write 8 or 10 (line 3, column 9)" in output
+
+
+def test_a_job_on_a_cluster_refuses_values_that_were_not_planned(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PLANNED, raising=False)
+    parameters({}, is_main_process=False)
+    parameters({})
+    edit(project, "params.yaml", "threads: 1", "threads: 2")
+    parameters({}, is_main_process=False)
+    edit(project, "params.yaml", "recovered_at: 0.9", "recovered_at: 0.8")
+    with pytest.raises(WorkflowError, match="changed since this run was planned; run again"):
+        parameters({}, is_main_process=False)
 
 
 @pytest.mark.parametrize(

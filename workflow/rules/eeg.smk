@@ -13,9 +13,10 @@ rule prepare_recordings:
     resources:
         mem_mb=2000,
     params:
-        declared=declared(config, "eeg.prepare_recordings"),
+        declared=declared(config, "prepare_recordings"),
+        planned=planned(config, "prepare_recordings"),
     shell:
-        "python -m stages.prepare_recordings > {log} 2>&1"
+        "python -m stages.prepare_recordings --planned {params.planned} > {log} 2>&1"
 
 
 rule preprocess_eeg:
@@ -37,9 +38,10 @@ rule preprocess_eeg:
     resources:
         mem_mb=1000 + 1000 * experiment.execution.workers,
     params:
-        declared=declared(config, "eeg.preprocess_eeg"),
+        declared=declared(config, "preprocess_eeg"),
+        planned=planned(config, "preprocess_eeg"),
     shell:
-        "python -m stages.preprocess_eeg > {log} 2>&1"
+        "python -m stages.preprocess_eeg --planned {params.planned} > {log} 2>&1"
 
 
 rule denoise:
@@ -62,6 +64,8 @@ rule denoise:
         gpu=gpus(experiment),
         mem_mb=4000,
     params:
-        declared=declared(config, "eeg.denoise"),
+        declared=declared(config, "denoise"),
+        planned=planned(config, "denoise"),
     shell:
-        "python -m stages.denoise --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+        "python -m stages.denoise --method {wildcards.method} --seed {wildcards.seed}"
+        " --planned {params.planned} > {log} 2>&1"

@@ -15,9 +15,10 @@ rule prepare_model:
         gpu=gpus(experiment),
         mem_mb=4000,
     params:
-        declared=declared(config, "language_model.prepare_model", "language_model.text"),
+        declared=declared(config, "prepare_model"),
+        planned=planned(config, "prepare_model"),
     shell:
-        "python -m stages.prepare_model > {log} 2>&1"
+        "python -m stages.prepare_model --planned {params.planned} > {log} 2>&1"
 
 
 rule dump_activations:
@@ -39,8 +40,7 @@ rule dump_activations:
         gpu=gpus(experiment),
         mem_mb=4000,
     params:
-        declared=declared(
-            config, "language_model.text", "language_model.dump_activations"
-        ),
+        declared=declared(config, "dump_activations"),
+        planned=planned(config, "dump_activations"),
     shell:
-        "python -m stages.dump_activations > {log} 2>&1"
+        "python -m stages.dump_activations --planned {params.planned} > {log} 2>&1"

@@ -20,13 +20,11 @@ rule train:
         gpu=gpus(experiment),
         mem_mb=4000,
     params:
-        declared=lambda wildcards: declared(
-            config,
-            f"{wildcards.source}.train",
-            f"{wildcards.source}.methods.{wildcards.method}",
-        ),
+        declared=lambda wildcards: declared(config, "train", wildcards),
+        planned=lambda wildcards: planned(config, "train", wildcards),
     shell:
-        "python -m stages.train --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+        "python -m stages.train --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed}"
+        " --planned {params.planned} > {log} 2>&1"
 
 
 rule evaluate:
@@ -50,9 +48,11 @@ rule evaluate:
         gpu=gpus(experiment),
         mem_mb=4000,
     params:
-        declared=lambda wildcards: declared(config, f"{wildcards.source}.evaluate"),
+        declared=lambda wildcards: declared(config, "evaluate", wildcards),
+        planned=lambda wildcards: planned(config, "evaluate", wildcards),
     shell:
-        "python -m stages.evaluate --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+        "python -m stages.evaluate --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed}"
+        " --planned {params.planned} > {log} 2>&1"
 
 
 rule export:
@@ -74,9 +74,11 @@ rule export:
         gpu=gpus(experiment),
         mem_mb=4000,
     params:
-        declared={},
+        declared=lambda wildcards: declared(config, "export", wildcards),
+        planned=lambda wildcards: planned(config, "export", wildcards),
     shell:
-        "python -m stages.export --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed} > {log} 2>&1"
+        "python -m stages.export --source {wildcards.source} --method {wildcards.method} --seed {wildcards.seed}"
+        " --planned {params.planned} > {log} 2>&1"
 
 
 rule describe:
@@ -98,11 +100,10 @@ rule describe:
         gpu=gpus(experiment),
         mem_mb=4000,
     params:
-        declared=lambda wildcards: declared(
-            config, "seeds", f"{wildcards.source}.methods"
-        ),
+        declared=lambda wildcards: declared(config, "describe", wildcards),
+        planned=lambda wildcards: planned(config, "describe", wildcards),
     shell:
-        "python -m stages.describe --source {wildcards.source} > {log} 2>&1"
+        "python -m stages.describe --source {wildcards.source} --planned {params.planned} > {log} 2>&1"
 
 
 rule compare:
@@ -130,12 +131,7 @@ rule compare:
     resources:
         mem_mb=4000,
     params:
-        declared=lambda wildcards: declared(
-            config,
-            "seeds",
-            f"{wildcards.source}.methods",
-            f"{wildcards.source}.evaluate",
-            f"{wildcards.source}.compare",
-        ),
+        declared=lambda wildcards: declared(config, "compare", wildcards),
+        planned=lambda wildcards: planned(config, "compare", wildcards),
     shell:
-        "python -m stages.compare --source {wildcards.source} > {log} 2>&1"
+        "python -m stages.compare --source {wildcards.source} --planned {params.planned} > {log} 2>&1"

@@ -14,6 +14,7 @@ rule generate_synthetic:
     resources:
         mem_mb=2000,
     params:
-        declared=declared(config, "synthetic.generate_synthetic"),
+        declared=declared(config, "generate_synthetic"),
+        planned=planned(config, "generate_synthetic"),
     shell:
-        "python -m stages.generate_synthetic > {log} 2>&1"
+        "python -m stages.generate_synthetic --planned {params.planned} > {log} 2>&1"

@@ -1,0 +1,19 @@
+"""Whether a trained ensemble is the one that params.yaml describes."""
+
+from pathlib import Path
+
+from mfr.config.declared import differing
+from mfr.config.source import SourceSection
+from mfr.runtime.errors import UserError
+from mfr.saes.files import read_card
+
+
+def check_card(path: Path, source: str, section: SourceSection, method: str, seed: int) -> None:
+    """Raise `UserError` unless the card at `path` is of this source, method and seed with the settings of `section`.
+
+    The message names the first setting that differs, and both values.
+    """
+    card, own = read_card(path), section.methods[method]
+    wanted = card.model_copy(update={"source": source, "seed": seed, "train": own.applied_to(section.train), "method": own})
+    for setting, trained, given in differing(card.model_dump(), wanted.model_dump()):
+        raise UserError(f"{path}: trained with {setting} = {trained}, but params.yaml gives {given}; train {method} again")
