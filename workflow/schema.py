@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from mfr.config.experiment import Params
-from mfr.runtime.command import status_of
 
 SCHEMA = Path("workflow/schemas/params.schema.json")
 DOCUMENT = Path("docs/configuration.md")
@@ -21,9 +20,9 @@ INTRODUCTION = """# Configuration
 
 `params.yaml` is the experiment that is run, and the only file to edit. `make experiment NAME=paper` composes another one of
 `params/`, whose files say only what differs from `params/default.yaml`. Unknown keys and values out of range are refused before
-anything runs. So are keys given twice, values of another type (`false` is no number, `"1"` is text), and values that YAML 1.1 and 1.2
-read differently, such as `yes`, `010` or `1:30`. A parameter without a default must be given. `SOURCE` stands for each of
-`sources`: all have these sections.
+anything runs. So are keys given twice, values of another type (`false` is no number, `"1"` is text), and values that
+YAML 1.1 and 1.2 read differently, such as `yes`, `010` or `1:30`. A parameter without a default must be given. `SOURCE` stands for
+each of `sources`: all have these sections.
 DVC tracks only what is in the file, so it needs a section even if it is empty, as in `evaluate: {}`; Snakemake does not.
 This page is generated from `mfr/config/` by `python -m workflow.schema`.
 """
@@ -83,12 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     """Write the files, or with `--check` exit with status 1 if one is out of step."""
     parser = argparse.ArgumentParser(prog="python -m workflow.schema", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of step")
-    check: bool = parser.parse_args(argv).check
-    return status_of(lambda: write(check))
-
-
-def write(check: bool) -> int:
-    """Write the files that are out of step, or with `check` only name them and return 1."""
+    check = parser.parse_args(argv).check
     stale = [path for path, text in generated().items() if not path.is_file() or path.read_text() != text]
     for path in stale:
         if check:

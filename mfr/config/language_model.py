@@ -57,12 +57,12 @@ class Text(Section):
         "installed_documentation",
         description="`installed_documentation` (the docstrings of installed packages, one document per module); a text "
         "file (one per paragraph); a `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` or `.parquet` file (one per row); a "
-        "folder of such files (one per text file); or `hub:NAME`, a data set of the Hugging Face hub (one per row). In a path, "
-        "`~` is your home; `$HOME` is not replaced. Text is UTF-8, or UTF-16 with a byte-order mark, and may be packed as "
-        "`.gz`, `.bz2` or `.xz`. In a folder, links are followed and hidden files are ignored. A file that is not there, "
-        "cannot be opened, is empty, repeats another or cannot be text by its name and beginning, such as an image, is left out; "
-        "stderr and the vectors' attribute `text` give the reason. It is an error if nothing is left, if such a file is named "
-        "itself, or if a text has a fault further on.",
+        "folder of such files (one per text file); or `hub:NAME`, a data set of the Hugging Face hub (one per row). In a "
+        "path, `~` is your home; `$HOME` is not replaced. Text is UTF-8, or UTF-16 with a byte-order mark, and may be packed "
+        "as `.gz`, `.bz2` or `.xz`. In a folder, links are followed and hidden files are ignored. A file that is not there, "
+        "cannot be opened, is empty, repeats another or cannot be text by its name and beginning, such as an image, is left "
+        "out; stderr and the vectors' attribute `text` give the reason. It is an error if nothing is left, if such a file is "
+        "named itself, or if a text has a fault further on.",
     )
     column: Filled = Field("text", description="Column with the text, in a file of rows or a data set of the hub.")
     packages: Annotated[list[str], Field(min_length=1)] = Field(
