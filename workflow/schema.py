@@ -21,8 +21,8 @@ INTRODUCTION = """# Configuration
 `params.yaml` is the experiment that is run, and the only file to edit. `make experiment NAME=paper` composes another one of
 `params/`, whose files say only what differs from `params/default.yaml`. Unknown keys and values out of range are refused before
 anything runs. So are keys given twice, values of another type (`false` is no number, `"1"` is text), and values that
-YAML 1.1 and 1.2 read differently, such as `yes`, `010` or `1:30`. A parameter without a default must be given. `SOURCE` stands for
-each of `sources`: all have these sections.
+YAML 1.1 and 1.2 read differently, such as `yes`, `010` or `1:30`. A parameter without a default must be given. `SOURCE` stands
+for each of `sources`: all have these sections.
 DVC tracks only what is in the file, so it needs a section even if it is empty, as in `evaluate: {}`; Snakemake does not.
 This page is generated from `mfr/config/` by `python -m workflow.schema`.
 """
