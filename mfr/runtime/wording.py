@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 def counted(count: int, noun: str) -> str:
     """A number with its noun in the singular or plural: `1 file`, `2 files`."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def listed(items: Sequence[str], most: int) -> str:

@@ -19,7 +19,7 @@ def section(tmp_path: Path):
 def write_card(section: Synthetic, **changes: object) -> Path:
     method = section.methods["mfr"]
     card = Card(source="synthetic", size=8, seed=0, train=method.applied_to(section.train), method=method)
-    Path("saes.json").write_text(card.model_copy(update={"reinits": [1], **changes}).model_dump_json())
+    Path("saes.json").write_text(card.model_copy(update={"reinits": [1], **changes}).text())
     return Path("saes.json")
 
 

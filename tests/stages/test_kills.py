@@ -23,7 +23,7 @@ KILLS = 4
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone whose training takes some ten seconds, with its vectors made and known to DVC."""
     folder = clone(tmp_path_factory.mktemp("kills"))
-    edit(folder, "params.yaml", "    batch: 100\n    steps: 60\n", "    batch: 500\n    steps: 9000\n")
+    edit(folder, "params.yaml", "    batch: 100\n    steps: 60\n", "    batch: 500\n    steps: 3000\n")
     edit(folder, "params.yaml", "checkpoint_s: 60.0", "checkpoint_s: 0.2")
     run(folder, "dvc", "repro", "workflow/dvc.yaml:generate_synthetic")
     return folder

@@ -63,7 +63,7 @@ def test_snakemake_records_what_it_planned_and_trains_again(project: Path) -> No
 
 def test_snakemake_starts_no_job_on_values_it_did_not_plan(project: Path) -> None:
     # The job that makes the vectors waits until the file has another number of steps.
-    edit(project, "workflow/rules/synthetic.smk", '"python -m', '"sed -i s/1000/60/ params.yaml; python -m')
+    edit(project, "workflow/rules/synthetic.smk", '"python -m', '"sed -i /steps/s/1000/60/ params.yaml; python -m')
     run(project, "snakemake", "--cores", "1", str(paths.saes(*RUN)), fails=True)
     log = (project / "logs/synthetic/baseline/0/train.log").read_text()
     assert log == "error: params.yaml: synthetic.train: changed since this run was planned; run again\n"

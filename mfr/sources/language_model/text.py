@@ -181,10 +181,8 @@ def _path(text: str) -> Path:
         # A link to nothing is reported as such later.
         if path.exists() or path.is_symlink():
             return path
-    variables = "; variables such as $HOME are not expanded" if "$" in text else ""
     raise UserError(
-        f"text.text: {text!r} is neither a file nor a folder{variables}; "
-        "give the path of one, installed_documentation or hub:NAME"
+        f"text.text: {text!r} is neither a file nor a folder; give the path of one, installed_documentation or hub:NAME"
     )
 
 
