@@ -32,7 +32,7 @@ def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -
                 train_small_gpt2(documents(text, "train"), prepare.trained_here, folder, device, ticker)
             manifest = trained_here(folder)
         else:
-            check_outside(Path(prepare.model).expanduser(), output, "prepare_model.model")
+            check_outside(paths.expanded(prepare.model), output, "prepare_model.model")
             pinned = pin(prepare.model, prepare.revision)
             check_usable(pinned)
             manifest = pinned.manifest

@@ -27,7 +27,7 @@ def run(parameters: PrepareRecordings, output: Path) -> RecordingManifest:
         elif parameters.recordings == "eegbci":
             manifest = pin_eegbci(parameters.eegbci)
         else:
-            root = Path(parameters.recordings).expanduser()
+            root = paths.expanded(parameters.recordings)
             check_outside(root, output, "prepare_recordings.recordings")
             manifest, lines = pin(root)
             print(*lines, sep="\n", end="\n" * bool(lines), file=sys.stderr)

@@ -32,7 +32,7 @@ def parameters(given: Mapping[str, object], is_main_process: bool = True) -> tup
         _bind({name: found.raw[name] for name in found.raw.keys() - {"execution"}}, is_main_process)
         for name in found.typed.sources:
             for parameter, (folder, output) in source(name).outside(found.typed.source(name)).items():
-                _check_apart(Path(folder).expanduser(), output, parameter)
+                _check_apart(paths.expanded(folder), output, parameter)
         return found.raw, found.typed
     except UserError as error:
         raise WorkflowError(str(error)) from None

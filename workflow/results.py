@@ -1,10 +1,10 @@
 """Show the main tables, and whose they are: `python -m workflow.results`, or `make results`."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from mfr.config.load import load
 from mfr.runtime import paths
 from mfr.runtime.command import status_of
 from mfr.runtime.errors import UserError
+from mfr.runtime.records import json_object
 from mfr.runtime.wording import counted
 
 SHOWN = ("mse", "fvu", "dead", "truth_recovered", "loss_recovered")
@@ -74,9 +75,18 @@ def _of_fewer(seeds: int, most: int) -> str:
     return f" (n = {seeds})" if 0 < seeds < most else ""
 
 
+def origin_of(source: str) -> dict[str, Any]:
+    """What a source's results were made with: parameters, date and commit; `UserError` if that is damaged."""
+    path = paths.result(source, "origin.json")
+    origin = json_object(path, "compare")
+    if missing := {"seeds", "section", "date", "commit"} - origin.keys():
+        raise UserError(f"{path}: damaged, without {', '.join(sorted(missing))}; run compare again")
+    return origin
+
+
 def triggers(source: str) -> dict[str, bool]:
     """Whether each method with reinitialisation ever reinitialised an SAE, from the results of a source."""
-    section = json.loads(paths.result(source, "origin.json").read_text())["section"]
+    section = origin_of(source)["section"]
     reinits = pd.read_csv(paths.result(source, "learning_curves.csv")).groupby("method")["reinits"].max()
     return {name: bool(reinits[name] > 0) for name, method in section["methods"].items() if method.get("reinitialise")}
 
@@ -86,14 +96,14 @@ def whose(source: str) -> str:
     folder = paths.results(source)
     committed = subprocess.run(["git", "status", "--porcelain", "--", str(folder)], capture_output=True, text=True)
     is_record = committed.returncode == 0 and not committed.stdout
-    origin = json.loads(paths.result(source, "origin.json").read_text())
+    origin = origin_of(source)
     age = "" if is_record else " (not committed)"
     return f"{'the committed record' if is_record else 'your results'}{age}, {origin['date']}, commit {origin['commit']}"
 
 
 def difference(source: str) -> str | None:
     """How the parameters of a source's results differ from params.yaml; None if they are the same."""
-    origin = json.loads(paths.result(source, "origin.json").read_text())
+    origin = origin_of(source)
     try:
         params = load(Path("params.yaml"))
         current = {"seeds": sorted(params.seeds), "section": params.source(source).model_dump()}

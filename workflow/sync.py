@@ -7,7 +7,6 @@ themselves say that they are of the parameters in params.yaml. With a source, as
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -21,13 +20,16 @@ from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, Res
 from mfr.comparison.runs import Run
 from mfr.config.declared import differing, keys_of
 from mfr.config.experiment import SOURCES
-from mfr.config.load import load
+from mfr.config.load import load, text_of
 from mfr.runtime import paths
 from mfr.runtime.command import status_of
 from mfr.runtime.errors import UserError
 from mfr.runtime.interruption import deferred
 from mfr.saes.identity import check_card
 from mfr.sources.source import source
+from workflow.results import origin_of
+
+PARAMS = Path("params.yaml")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def synchronise(target: str) -> int:
     """Synchronise the engine that lags; return 1, with one line, if neither can vouch for the files."""
+    params = text_of(PARAMS)
     snakemake_clean, dvc_clean = snakemake_is_clean(target), dvc_is_clean(target)
     if snakemake_clean or dvc_clean:
         check_files(target)
@@ -48,9 +51,11 @@ def synchronise(target: str) -> int:
     elif snakemake_clean:
         # Outputs relinked from the cache would share one modification time, which is not the one Snakemake recorded.
         _run("dvc", "commit", "--force", "--quiet", "--no-relink", *_dvc_targets(target))
+        _refuse_an_edit(params)
         print("DVC now knows Snakemake's results")
     elif dvc_clean:
         _run("snakemake", "--cores", "1", "--touch", "--forceall", "--quiet", "all", "--", target)
+        _refuse_an_edit(params)
         print("Snakemake now knows DVC's results")
     else:
         command = f"snakemake {target} --cores 4 --resources gpu=1"
@@ -59,9 +64,15 @@ def synchronise(target: str) -> int:
     return 0
 
 
+def _refuse_an_edit(params: str) -> None:
+    """Raise `UserError` if params.yaml differs from the text that the files were compared with: an engine may have read it."""
+    if text_of(PARAMS) != params:
+        raise UserError(f"{PARAMS}: changed while the engines were synchronised; restore it and synchronise again")
+
+
 def check_files(target: str) -> None:
     """Raise `UserError` if a card, an evaluation or results are of other parameters than those in params.yaml."""
-    params = load(Path("params.yaml"))
+    params = load(PARAMS)
     for name in _sources(target):
         section = params.source(name)
         for run in [Run(name, method, seed) for method in section.methods for seed in params.seeds]:
@@ -73,8 +84,7 @@ def check_files(target: str) -> None:
 
 def _check_origin(name: str, keys: list[str], current: dict[str, Any]) -> None:
     """Raise `UserError` if the results of a source were made with other values of the keys that compare declares."""
-    path = paths.result(name, "origin.json")
-    origin = json.loads(path.read_text())
+    path, origin = paths.result(name, "origin.json"), origin_of(name)
     recorded = {"seeds": origin["seeds"], **origin["section"]}
     for key, then, now in differing({key: recorded.get(key) for key in keys}, {key: current[key] for key in keys}):
         raise UserError(f"{path}: made with {key} = {then}, but params.yaml gives {now}; run compare again")
@@ -113,7 +123,7 @@ def dvc_is_clean(target: str) -> bool:
 
 
 def _sources(target: str) -> list[str]:
-    return load(Path("params.yaml")).sources if target == "all" else [target]
+    return load(PARAMS).sources if target == "all" else [target]
 
 
 def _dvc_targets(target: str) -> list[str]:

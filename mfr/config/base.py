@@ -13,7 +13,7 @@ def _not_blank(text: str) -> str:
 
 
 def _not_a_variable(text: str) -> str:
-    if re.search(r"\$\{?\w", text):
+    if re.search(r"(^|/)\$\w|\$\{", text):
         raise ValueError(f"{text!r}: variables such as $HOME are not replaced; write the path itself, in which ~ is your home")
     return text
 

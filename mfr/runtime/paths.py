@@ -88,6 +88,14 @@ def result(source: str, name: str) -> Path:
     return results(source) / name
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with `~` replaced; unchanged if it names an unknown user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def maker(path: Path) -> str | None:
     """Stage that makes a file of the project, `the stage that makes it` if its name does not say; None for other files."""
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
@@ -106,7 +114,7 @@ _MAKERS = {
     "runs/*/curves.csv": "train",
     "runs/*/evaluation.json": "evaluate",
     "runs/*/features.csv": "evaluate",
-    "runs/*/denoising.csv": "denoise",
+    "runs/*/denoising.json": "denoise",
     "exports": "export",
     "features": "describe",
     "metrics": "compare",

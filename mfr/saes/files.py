@@ -8,7 +8,7 @@ from safetensors.torch import save
 from torch.nn.functional import normalize
 
 from mfr.runtime.errors import UserError
-from mfr.runtime.paths import CARD, SAES
+from mfr.runtime.paths import CARD, SAES, expanded
 from mfr.runtime.records import check, json_object
 from mfr.saes.ensemble import Card, Ensemble
 from mfr.vectors.reader import Vectors
@@ -27,7 +27,7 @@ def load(path: str | Path) -> Ensemble:
 
     Raises `UserError` if the folder holds neither, or a file is damaged.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     weights, card = folder / SAES, folder / CARD
     if weights.is_file() and card.is_file():
         return read_saes(weights, card)

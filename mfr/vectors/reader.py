@@ -40,7 +40,7 @@ class Vectors:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = path = Path(path).expanduser()
+        self.path = path = paths.expanded(path)
         self.stage = _stage(path)
         self._sha256 = checked(path, self.stage)
         try:
@@ -83,7 +83,7 @@ class Vectors:
         """Raise `UserError` for vectors of another source or split in a place that the pipeline has for its own."""
         folder, split = self.path.parent.name, self.path.stem
         own = str(self.file.attrs.get("split", split))
-        if self.path == paths.vectors(folder, split) and (self.source, own) != (folder, split):
+        if self.stage != Source.vectors_by and (self.source, own) != (folder, split):
             raise UserError(f"{self.path}: contains the {own} vectors of {self.source}; run {self.stage} again")
 
     def _dataset(self, name: str, ndim: int | None = None) -> h5py.Dataset:
@@ -212,7 +212,7 @@ def _stage(path: Path) -> str:
     if path == paths.vectors(name, path.stem) and name.isidentifier():
         try:
             return source(name).vectors_by
-        except ModuleNotFoundError:
+        except UserError:
             pass
     return Source.vectors_by
 

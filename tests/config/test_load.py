@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mfr.config.eeg import Eeg
+from mfr.config.eeg import Eeg, PrepareRecordings
 from mfr.config.load import check, load, read_text
 from mfr.runtime.errors import UserError
 from tests.conftest import ROOT
@@ -214,3 +214,10 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("")
     with pytest.raises(UserError, match=r"params\.yaml: "):
         load(tmp_path / "params.yaml")
+
+
+def test_a_dollar_within_a_name_is_no_variable() -> None:
+    assert PrepareRecordings(recordings="/data/a$b/x").recordings == "/data/a$b/x"
+    for path in ("$HOME/x", "/data/$USER", "data/x${RUN}"):
+        with pytest.raises(ValueError, match="variables such as"):
+            PrepareRecordings(recordings=path)

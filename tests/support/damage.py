@@ -142,9 +142,7 @@ def damaged(content: bytes, other: bytes, chance: random.Random) -> bytes | None
 
     own, foreign, place = span(len(content)), span(len(other)), chance.randrange(len(content))
     changed = bytearray(content)
-    kind = chance.choice(
-        ("bit", "bit", "cut", "twice", "zeros", "splice", "swap", "number", "number", "insert", "text", "empty", "folder")
-    )
+    kind = chance.choice(DAMAGES)
     if kind == "bit":
         # Half of them in the first 2000 bytes, where binary files say what they are.
         changed[place if chance.random() < 0.5 else place % 2000] ^= 1 << chance.randrange(8)

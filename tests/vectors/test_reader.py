@@ -200,3 +200,12 @@ def test_columns_must_be_equally_long(tmp_path: Path) -> None:
             writer.append(vectors=numbered(3), subject=np.zeros(2))
         with pytest.raises(ValueError, match="the same number of rows"):
             writer.append(vectors=numbered(3))
+
+
+def test_a_file_in_a_folder_like_a_sources_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dense_file) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Path("data/mine/train.h5")
+    place.parent.mkdir(parents=True)
+    dense_file(np.ones((3, 2), np.float32)).rename(place)
+    with Vectors(place) as vectors:
+        assert vectors.rows == 3

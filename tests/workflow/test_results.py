@@ -7,9 +7,10 @@ import pytest
 
 from mfr.config.load import load
 from mfr.runtime import paths
+from mfr.runtime.errors import UserError
 from tests.conftest import ROOT
 from tests.support.project import clone, commit, edit
-from workflow.results import difference, summary_lines, triggers, whose
+from workflow.results import difference, origin_of, summary_lines, triggers, whose
 
 
 def committed(source: str) -> dict:
@@ -130,3 +131,15 @@ def test_the_committed_reinitialisation_never_triggered(monkeypatch: pytest.Monk
     lines = summary_lines(pd.read_csv(paths.result("synthetic", "summary.csv")), acted)
     (line,) = [line for line in lines if line.split()[1] == "reinit"]
     assert line.endswith("identical to baseline: never triggered") == (acted["reinit"] is False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("<<<<<<< HEAD\n{}", "not valid JSON"), ("{}", "without commit, date")]
+)
+def test_a_damaged_origin_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = paths.result("eeg", "origin.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"results/eeg/origin.json: damaged, .*{message}"):
+        origin_of("eeg")

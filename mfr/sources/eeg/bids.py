@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mfr.runtime.errors import UnusableError
+from mfr.runtime.errors import UnusableError, first_sentence
 from mfr.sources.eeg.electrodes import electrodes_of
 
 NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli")  # at the root of a data set
@@ -96,7 +96,7 @@ def _read(root: Path, table: PurePosixPath) -> Channels:
         with (root / table).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnusableError(f"{table.name} cannot be read: {error}") from None
+        raise UnusableError(f"{table.name} cannot be read: {first_sentence(error)}") from None
     if any(not row.get("name") for row in rows):
         raise UnusableError(f"{table.name} cannot be read: a row has no name of a channel")
     names, types, statuses = ([(row.get(column) or "").strip() for row in rows] for column in ("name", "type", "status"))

@@ -29,8 +29,6 @@ def named(channels: Sequence[str]) -> list[str]:
             f"preprocess_eeg.channels: lists {', '.join(twice)} twice; list each electrode once (T7, T8, P7 and P8 are other "
             "names of T3, T4, T5 and T6)"
         )
-    if not names:
-        raise UserError("preprocess_eeg.channels: the list is empty; give tcp19, common or electrodes such as [C3, C4]")
     return names
 
 

@@ -81,12 +81,13 @@ def convert(job: Job, parts: Parts) -> None:
     try:
         outcome = _convert(job, parts)
     except UnusableError as error:
-        outcome = _unusable(error)
+        skip(job, error, parts)
+        return
     _put_outcome(job, outcome, sha256(job.contents.files), parts)
 
 
 def skip(job: Job, error: UnusableError, parts: Parts) -> None:
-    """Store an outcome for a recording that stopped the process in which `convert` ran."""
+    """Store an outcome for an unusable recording, without the hash of its files, which may not be readable."""
     _put_outcome(job, _unusable(error), "", parts)
 
 

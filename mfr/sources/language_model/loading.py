@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from mfr.runtime.errors import UserError, first_sentence
+from mfr.runtime.os_errors import explained
 from mfr.sources.language_model.files import some
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ UNUSABLE = (
 
 
 class Refusing:
-    """Convert what the libraries raise, unless the disk is full, into `UserError`.
+    """Convert what the libraries raise, except a failure of the system, into `UserError`.
 
     Its message is `what`, the error's first sentence, and `remedy`.
     """
@@ -50,7 +51,10 @@ class Refusing:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        # A missing file is the model's fault: libraries report it as ENOENT or without a number.
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            return
+        if isinstance(error, RuntimeError) and explained(error):
             return
         # tokenizers raises a bare Exception for a broken tokenizer.json.
         if error is not None and (kind is Exception or isinstance(error, UNUSABLE)):

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
+from mfr.runtime import paths
 from mfr.runtime.errors import UserError, first_sentence
 from mfr.runtime.records import Record
 from mfr.sources.language_model.files import check_files, files_read, weight_files
@@ -50,7 +51,7 @@ def pin(model: str, revision: str | None) -> PreparedModel:
     Raises `UserError` for a folder without configuration, weights or tokenizer, with a file that is not what its name says, or
     with a `revision`, and for a name that cannot be resolved on the hub.
     """
-    folder = Path(model).expanduser()
+    folder = paths.expanded(model)
     if not folder.is_dir():
         return PreparedModel(ModelManifest(reference=model, revision=commit_of(model, "model", revision)), model)
     if revision is not None:
@@ -81,7 +82,7 @@ def prepared(folder: Path, model: str | None = None) -> PreparedModel:
         # Fails at once without a network or cached copy; a download would retry for half a minute.
         commit_of(manifest.reference, "model", manifest.revision)
         return PreparedModel(manifest, manifest.reference)
-    named = Path(model).expanduser() if model else None
+    named = paths.expanded(model) if model else None
     place = folder if manifest.reference == TRAINED_HERE else named
     if place is None or not place.is_dir():
         raise UserError(f"prepare_model.model: {model} is not the folder that prepare_model listed; run prepare_model again")

@@ -1,6 +1,7 @@
 """Models that cannot be studied: weights that are not all their own, configurations that are wrong, other architectures."""
 
 import builtins
+import errno
 import re
 import shutil
 import sys
@@ -12,6 +13,7 @@ import torch
 import transformers
 
 from mfr.runtime.errors import UserError
+from mfr.sources.language_model.loading import Refusing
 from mfr.sources.language_model.model import check_usable, load, pin
 from tests.support.models import CONTEXT, HEADS, LAYERS, VOCABULARY, WIDTH, edit_config, edit_weights, save, shard
 
@@ -262,3 +264,23 @@ def test_every_file_that_is_read_is_pinned(copied: Callable[[str], Path], archit
     sys.addaudithook(hear)
     check_usable(pinned)
     assert "config.json" in opened and opened <= {file.path for file in pinned.manifest.files}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        OSError(errno.EMFILE, "Too many open files"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+)
+def test_a_failure_of_the_system_is_no_fault_of_the_model(error: Exception) -> None:
+    with pytest.raises(type(error)), Refusing("model", "name another"):
+        raise error
+
+
+def test_what_a_library_says_of_a_model_is_its_fault() -> None:
+    for error in (OSError("no file named model.safetensors"), FileNotFoundError(errno.ENOENT, "gone"), RuntimeError("shapes")):
+        with pytest.raises(UserError, match=r"^model \("), Refusing("model", "name another"):
+            raise error
