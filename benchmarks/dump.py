@@ -29,7 +29,7 @@ from mfr.config.experiment import Execution
 from mfr.config.language_model import DumpActivations, PrepareModel, Text
 from mfr.sources.language_model.gpt2 import train_tokenizer
 from mfr.sources.language_model.model import activation_size, load, load_tokenizer, prepared
-from mfr.sources.language_model.text import documents, pin
+from mfr.sources.language_model.text import documents, pin, text_files
 from stages import dump_activations, prepare_model
 from stages.dump_activations import Job
 
@@ -71,7 +71,8 @@ def measure(config: GPT2Config, dump: DumpActivations, rounds: int, threads: int
         peak = get_context("spawn").Pool(1).apply(peak_rss_mb, (text, dump, execution))
         model = prepared(Path("model"), "folder")
         bridge, plain = load(model, CPU), GPT2LMHeadModel.from_pretrained("folder").eval()
-        job = Job(model.manifest, load_tokenizer(model), bridge, text, pin(text), dump, [])
+        found = text_files(text)
+        job = Job(model.manifest, load_tokenizer(model), bridge, text, found, pin(text, found), dump, [])
         activation_size(bridge, dump.hook)
         times: dict[str, list[tuple[float, float]]] = {"dump": [], "hook": []}
         for round_ in range(rounds):
@@ -108,7 +109,7 @@ def _prepare(config: GPT2Config, execution: Execution) -> Text:
 
     Saves the model with a tokenizer in `folder`, pins it in `model`, and writes texts of installed packages to a file.
     """
-    texts = list(islice(documents(Text(), "train"), DOCUMENTS))
+    texts = list(islice(documents(Text(), text_files(Text()), "train"), DOCUMENTS))
     text = Text(text="texts.jsonl")
     pieces = [each[start : start + CHARACTERS] for each in texts for start in range(0, len(each), CHARACTERS)]
     Path(text.text).write_text("".join(json.dumps({"text": piece}) + "\n" for piece in pieces))

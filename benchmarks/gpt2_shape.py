@@ -21,7 +21,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from mfr.config.language_model import PrepareModel, Text
 from mfr.sources.language_model.gpt2 import train_tokenizer
-from mfr.sources.language_model.text import documents
+from mfr.sources.language_model.text import documents, text_files
 
 ROOT = Path(__file__).parents[1]
 TOKENS, HELDOUT, SEQUENCES = 50_000, 12_700, 20
@@ -50,7 +50,8 @@ def prepare(folder: Path) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     torch.manual_seed(0)
     GPT2LMHeadModel(GPT2Config()).save_pretrained(folder / "gpt2_shape")
-    train_tokenizer(list(islice(documents(Text(), "train"), 600)), 8192).save_pretrained(folder / "gpt2_shape")
+    texts = documents(Text(), text_files(Text()), "train")
+    train_tokenizer(list(islice(texts, 600)), 8192).save_pretrained(folder / "gpt2_shape")
 
 
 def measure(folder: Path) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from mfr.runtime.progress import Ticker
 from mfr.runtime.resume import Parts
 from mfr.sources.language_model.activations import Blocks, Capture, Float16OverflowError
 from mfr.sources.language_model.model import ModelManifest, PreparedModel, activation_size, load, load_tokenizer, prepared
-from mfr.sources.language_model.text import Split, TextManifest, documents, pin, report
+from mfr.sources.language_model.text import Split, TextFiles, TextManifest, documents, pin, report, text_files
 from mfr.sources.language_model.tokens import is_kept, left_out_tokens, tokenise
 from mfr.vectors.writer import VectorWriter
 from stages.common import call, job_key, stage_parser
@@ -43,8 +43,9 @@ def run(model: PreparedModel, text: Text, dump: DumpActivations, execution: Exec
     tokenizer, bridge = load_tokenizer(model), load(model, resolve_device(execution.device))
     activation_size(bridge, dump.hook)
     left_out = left_out_tokens(tokenizer, dump.left_out)
-    report(text)
-    write(Job(model.manifest, tokenizer, bridge, text, pin(text), dump, left_out), execution, train, heldout)
+    files = text_files(text)
+    report(files)
+    write(Job(model.manifest, tokenizer, bridge, text, files, pin(text, files), dump, left_out), execution, train, heldout)
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Job:
     tokenizer: PreTrainedTokenizerBase
     bridge: TransformerBridge
     text: Text
+    files: TextFiles
     text_manifest: TextManifest
     dump: DumpActivations
     left_out: list[int]
@@ -82,7 +84,7 @@ class Job:
         Raises `UserError` if the text is too short.
         """
         rows = 0
-        texts = documents(self.text, split, self.text_manifest.revision)
+        texts = documents(self.text, self.files, split, self.text_manifest.revision)
         for sequence in tokenise(self.tokenizer, texts, self.dump.context):
             yield sequence
             rows += int(is_kept(torch.from_numpy(sequence[None]), self.left_out).sum())

@@ -12,7 +12,7 @@ from mfr.runtime.files import check_outside, writing
 from mfr.runtime.progress import Ticker
 from mfr.sources.language_model.gpt2 import train_small_gpt2
 from mfr.sources.language_model.model import ModelManifest, check_usable, pin, trained_here
-from mfr.sources.language_model.text import documents, report
+from mfr.sources.language_model.text import documents, report, text_files
 from mfr.sources.manifest import MANIFEST
 from stages.common import call, stage_parser
 
@@ -26,10 +26,11 @@ def run(prepare: PrepareModel, text: Text, execution: Execution, output: Path) -
     with writing(output) as [folder]:
         folder.mkdir()
         if prepare.trained_here and prepare.model == "trained_here":
-            report(text)
+            files = text_files(text)
+            report(files)
             device = resolve_device(execution.device)
             with Ticker(execution.progress_s) as ticker:
-                train_small_gpt2(documents(text, "train"), prepare.trained_here, folder, device, ticker)
+                train_small_gpt2(documents(text, files, "train"), prepare.trained_here, folder, device, ticker)
             manifest = trained_here(folder)
         else:
             check_outside(paths.expanded(prepare.model), output, "prepare_model.model")

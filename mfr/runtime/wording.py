@@ -8,7 +8,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def listed(items: Sequence[str], most: int) -> str:
-    """Items separated by commas, at most `most` of them, and how many more there are."""
+def listed(items: Sequence[str], most: int, separator: str = ", ") -> str:
+    """At most `most` items, and how many more there are."""
     more = [f"… and {len(items) - most} more"] if len(items) > most else []
-    return ", ".join([*items[:most], *more])
+    return separator.join([*items[:most], *more])

@@ -1,7 +1,9 @@
 """Files that stages read but do not own: how they are found, and manifests by which changes are detected."""
 
+import codecs
 import hashlib
 import os
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,14 +13,19 @@ from typing import NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from mfr.runtime.errors import UserError
-from mfr.runtime.records import Record
+from mfr.runtime.records import Record, file_sha256
+from mfr.runtime.wording import listed
 
 MANIFEST = "manifest.json"
 ANNEX = "a git-annex pointer, not the {}: fetch it (`git annex get` or `datalad get`)"
 LFS = "a Git LFS pointer, not the {}: fetch it (`git lfs pull`)"
-# First bytes of small files that stand for such content.
-POINTERS = {b"/annex/objects/": ANNEX, b"version https://git-lfs.github.com/spec/": LFS}
+# First bytes of small files that stand for such content. Git writes links as plain text on some file systems.
+POINTERS = {
+    re.compile(rb"(\.{0,2}/)*\.git/annex/objects/|/annex/objects/"): ANNEX,
+    re.compile(rb"version https://git-lfs"): LFS,
+}
 POINTER_BYTES = 1024
+WEB_PAGE = (b"<!doctype", b"<html", b"<?xml")
 SHOWN = 5
 Manifest = TypeVar("Manifest", bound=Record)
 
@@ -107,16 +114,23 @@ def unusable(path: Path, what: str = "file") -> str:
             start = file.read(POINTER_BYTES)
     except OSError as error:
         return _failed(path, error, what)
-    if state.st_size > POINTER_BYTES:
-        return ""
-    return next((pointer.format(what) for first, pointer in POINTERS.items() if start.startswith(first)), "")
+    # A longer text may begin as a pointer does.
+    return "" if state.st_size > POINTER_BYTES else pointer(start, what)
+
+
+def pointer(start: bytes, what: str) -> str:
+    """Why a file that begins with `start` is a pointer of git-annex or Git LFS, not a `what`; empty if it is none."""
+    return next((reason.format(what) for pattern, reason in POINTERS.items() if pattern.match(start)), "")
+
+
+def is_web_page(start: bytes) -> bool:
+    """Whether a file that begins with `start` is a web page, as of a download that failed."""
+    return start.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(WEB_PAGE)
 
 
 def summary(left_out: Sequence[LeftOut]) -> str:
     """The first entries with their reasons, and the number of the others."""
-    shown = [f"{each.path}: {each.reason}" for each in left_out[:SHOWN]]
-    more = [f"and {len(left_out) - SHOWN} more"] if len(left_out) > SHOWN else []
-    return "; ".join(shown + more)
+    return listed([f"{each.path}: {each.reason}" for each in left_out], SHOWN, "; ")
 
 
 def printable(name: str) -> str:
@@ -164,7 +178,7 @@ def pinned(root: Path, files: Iterable[Path], with_time: bool = True) -> list[Pi
 
 def _pinned(root: Path, path: Path, with_time: bool) -> PinnedFile:
     state = path.stat()
-    known = {"modified_ns": state.st_mtime_ns} if with_time else {"modified_ns": None, "sha256": sha256([path])}
+    known = {"modified_ns": state.st_mtime_ns} if with_time else {"modified_ns": None, "sha256": file_sha256(path)}
     return PinnedFile(path=path.relative_to(root).as_posix(), bytes=state.st_size, **known)
 
 
@@ -174,7 +188,7 @@ def check_unchanged(root: Path, files: list[PinnedFile], stage: str) -> None:
         path = root / file.path
         state = path.stat() if path.is_file() else None
         same = state and state.st_size == file.bytes and file.modified_ns in (None, state.st_mtime_ns)
-        same = same and file.sha256 in (None, file.sha256 and sha256([path]))
+        same = same and file.sha256 in (None, file.sha256 and file_sha256(path))
         if not same:
             what = "has changed" if state else "has gone missing"
             raise UserError(f"{path}: {what} since {stage} listed it; restore it, or run {stage} again")
@@ -183,18 +197,18 @@ def check_unchanged(root: Path, files: list[PinnedFile], stage: str) -> None:
 def hashed(root: Path, files: Iterable[Path]) -> list[HashedFile]:
     """Content of `files` below `root`, sorted by path."""
     named = sorted((path.relative_to(root).as_posix(), path) for path in files)
-    return [HashedFile(path=name, bytes=path.stat().st_size, sha256=sha256([path])) for name, path in named]
+    return [HashedFile(path=name, bytes=path.stat().st_size, sha256=file_sha256(path)) for name, path in named]
 
 
 def check_same(root: Path, files: list[HashedFile], found: Iterable[Path], stage: str) -> None:
     """Raise `UserError` unless `found` are the `files` that `stage` listed below `root`, with the same content."""
-    listed, present = ({file.path: file for file in each} for each in (files, hashed(root, found)))
-    for path in sorted(listed.keys() | present.keys()):
+    known, present = ({file.path: file for file in each} for each in (files, hashed(root, found)))
+    for path in sorted(known.keys() | present.keys()):
         if path not in present:
             raise UserError(f"{root / path}: has gone missing since {stage} listed it; restore it, or run {stage} again")
-        if path not in listed:
+        if path not in known:
             raise UserError(f"{root / path}: was not there when {stage} listed the folder; remove it, or run {stage} again")
-        if listed[path] != present[path]:
+        if known[path] != present[path]:
             raise UserError(f"{root / path}: has changed since {stage} listed it; restore it, or run {stage} again")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mfr.sources.manifest import LeftOut, summary, unusable, walk
+from mfr.sources.manifest import LeftOut, is_web_page, summary, unusable, walk
 from tests.support.permissions import closed, reachable_folder
 
 ANNEX = ".git/annex/objects/MD5E-s10--0/MD5E-s10--0"
@@ -77,6 +77,7 @@ def test_content_that_is_not_here_has_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "annexed.edf").symlink_to(ANNEX)
     (tmp_path / "chain.edf").symlink_to("annexed.edf")
     (tmp_path / "unlocked.edf").write_text("/annex/objects/MD5E-s10--0\n")
+    (tmp_path / "plain link.edf").write_text(f"../../{ANNEX}")
     (tmp_path / "pointer.edf").write_text(LFS)
     (tmp_path / "dangling.edf").symlink_to("nowhere/x.edf")
     write(tmp_path, "long.txt")
@@ -88,9 +89,15 @@ def test_content_that_is_not_here_has_a_remedy(tmp_path: Path) -> None:
         "annexed.edf": annex,
         "chain.edf": annex,
         "unlocked.edf": annex,
+        "plain link.edf": annex,
         "pointer.edf": "a Git LFS pointer, not the file: fetch it (`git lfs pull`)",
         "dangling.edf": "dangling link: nowhere/x.edf (No such file or directory)",
     }
+
+
+@pytest.mark.parametrize("start", [b"<!DOCTYPE html>", b"\xef\xbb\xbf\n <HTML lang=en>", b'<?xml version="1.0"?>'])
+def test_web_pages_are_known_by_their_start(start: bytes) -> None:
+    assert is_web_page(start) and not is_web_page(b"a" + start)
 
 
 def test_what_is_closed_to_the_user_is_listed() -> None:
@@ -135,7 +142,7 @@ def test_a_file_can_be_asked_about_by_itself(tmp_path: Path) -> None:
     assert unusable(tmp_path / "none") == "cannot be read (No such file or directory)"
 
 
-@pytest.mark.parametrize(("count", "last"), [(1, "f0: why 0"), (5, "f4: why 4"), (7, "and 2 more")])
+@pytest.mark.parametrize(("count", "last"), [(1, "f0: why 0"), (5, "f4: why 4"), (7, "… and 2 more")])
 def test_a_summary_names_the_first_and_counts_the_others(count: int, last: str) -> None:
     line = summary([LeftOut(path=f"f{i}", reason=f"why {i}") for i in range(count)])
     assert line.split("; ")[0] == "f0: why 0" and line.split("; ")[-1] == last

@@ -24,7 +24,7 @@ from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
 from mfr.sources.language_model.model import ModelManifest, prepared, trained_here
-from mfr.sources.language_model.text import TextManifest, pin
+from mfr.sources.language_model.text import TextManifest, pin, text_files
 from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
 from stages import dump_activations
@@ -127,7 +127,7 @@ def test_attributes_say_which_text_was_read_whenever_it_was_written(dump, text):
     for path in (train, heldout):
         with h5py.File(path) as file:
             manifest = TextManifest.model_validate_json(file.attrs["text"])
-        assert manifest == pin(text)
+        assert manifest == pin(text, text_files(text))
         assert len(manifest.files) == len(TEXTS)
 
 

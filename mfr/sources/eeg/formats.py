@@ -22,17 +22,13 @@ from mfr.sources.eeg import edf_samples
 from mfr.sources.eeg.edf import read_header
 from mfr.sources.eeg.electrodes import channels_of, describe_labels
 from mfr.sources.eeg.recordings import ending
+from mfr.sources.manifest import is_web_page, pointer
 
 VOLTS = {"uV": 1e-6, "mV": 1e-3, "V": 1.0}
 # µ is a byte of Latin-1, two of UTF-8 or Shift-JIS, or a Greek letter; EDF's fields are decoded as Latin-1.
 MICRO = re.compile("(u|micro|mc|[\xb5\u03bc]|\xc2\xb5|\xce\xbc|\x83\xca)(v|volts?)", re.IGNORECASE)
 MILLI = re.compile(r"(m|milli)(v|volts?)", re.IGNORECASE)
 VOLT = re.compile(r"v|volts?", re.IGNORECASE)
-NO_RECORDING = (
-    (re.compile(rb"version https://git-lfs"), "a Git LFS pointer, not the recording: fetch it"),
-    (re.compile(rb"\.?\.?/?\.git/annex|/annex/objects"), "a git-annex pointer, not the recording: fetch it"),
-    (re.compile(rb"\s*(<!doctype html|<html|<\?xml)", re.IGNORECASE), "a web page, not the recording: download it again"),
-)
 # MNE has no error class for invalid files; it raises any of these.
 UNREADABLE = (
     *(ValueError, OSError, RuntimeError, AssertionError, LookupError, ArithmeticError, AttributeError, TypeError, EOFError),
@@ -226,9 +222,10 @@ def _check_recording(path: Path) -> None:
         raise UnusableError(f"cannot be read: {error.strerror}") from None
     if not begin:
         raise UnusableError("empty: the file has 0 bytes")
-    for pattern, reason in NO_RECORDING:
-        if pattern.match(begin):
-            raise UnusableError(reason)
+    if reason := pointer(begin, "recording"):
+        raise UnusableError(reason)
+    if is_web_page(begin):
+        raise UnusableError("a web page, not the recording: download it again")
 
 
 def _check_companions(path: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from mfr.runtime.errors import UserError, first_sentence
+from mfr.runtime.wording import listed
+from mfr.sources.manifest import is_web_page, pointer
 
 CONFIG, WEIGHTS, INDEX, ADAPTER = "config.json", "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
@@ -27,8 +29,8 @@ READ = (
     "*.spm",
 )
 OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.gguf", "*.npz")
-LFS_POINTER, BYTE_ORDER_MARK = b"version https://git-lfs", b"\xef\xbb\xbf"
-WEB_PAGE = (b"<!doctype", b"<html", b"<?xml")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+NAMES_SHOWN = 3
 
 
 def files_read(folder: Path) -> list[Path]:
@@ -79,9 +81,9 @@ def _check_content(path: Path) -> None:
         start = file.read(512)
     if not start.strip():
         raise UserError(f"{path}: empty; download or save it again")
-    if start.startswith(LFS_POINTER):
-        raise UserError(f"{path}: a Git LFS pointer, not the file; fetch it with `git lfs pull`")
-    if start.removeprefix(BYTE_ORDER_MARK).lstrip().lower().startswith(WEB_PAGE):
+    if reason := pointer(start, "file"):
+        raise UserError(f"{path}: {reason}")
+    if is_web_page(start):
         raise UserError(f"{path}: a web page, not the file itself; download it again")
     if path.suffix == ".json":
         if start.startswith(BYTE_ORDER_MARK):
@@ -118,10 +120,5 @@ def _check_shards(folder: Path) -> None:
         raise UserError(f"{folder / INDEX}: does not map tensors to files (no weight_map); download or save it again")
     missing = sorted({str(shard) for shard in shards.values()} - {path.name for path in weight_files(folder)})
     if missing:
-        raise UserError(f"{folder / INDEX}: names {some(missing)}, missing from the folder; fetch all files of the model")
-
-
-def some(names: list[str], most: int = 3) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+        shown = listed(missing, NAMES_SHOWN)
+        raise UserError(f"{folder / INDEX}: names {shown}, missing from the folder; fetch all files of the model")

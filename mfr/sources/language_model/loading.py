@@ -16,7 +16,8 @@ from transformers.utils import logging as transformers_logging
 
 from mfr.runtime.errors import UserError, first_sentence
 from mfr.runtime.os_errors import explained
-from mfr.sources.language_model.files import some
+from mfr.runtime.wording import listed
+from mfr.sources.language_model.files import NAMES_SHOWN
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -168,14 +169,15 @@ def _check_fit(place: str, model: PreTrainedModel, report: dict[str, Any]) -> No
     # A head for another task, such as a classifier, does no harm.
     if not wrong["missing"] and not shapes and all(_is_of_another_head(name, model) for name in unused):
         wrong = {}
-    found = [f"{what}: {some(names)}" for what, names in wrong.items() if names]
+    found = [f"{what}: {listed(names, NAMES_SHOWN)}" for what, names in wrong.items() if names]
     if found:
         raise UserError(
             f"{place}: the weights do not fit config.json ({'; '.join(found)}); check that both belong to the same model and "
             "that no file is missing"
         )
     if unused:
-        print(f"{place}: ignores tensors that {type(model).__name__} does not have: {some(unused)}", file=sys.stderr)
+        shown = listed(unused, NAMES_SHOWN)
+        print(f"{place}: ignores tensors that {type(model).__name__} does not have: {shown}", file=sys.stderr)
 
 
 def _is_buffer(tensor: str, model: PreTrainedModel) -> bool:

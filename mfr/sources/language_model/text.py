@@ -16,10 +16,11 @@ from pydantic import BaseModel
 
 from mfr.config.language_model import Text
 from mfr.runtime.errors import UserError, first_sentence
+from mfr.runtime.records import file_sha256
 from mfr.sources.language_model.hub import commit_of
 from mfr.sources.language_model.text_files import content, kind, paragraphs, readable, unfit
 from mfr.sources.language_model.text_rows import ROWS, text_of
-from mfr.sources.manifest import HashedFile, LeftOut, sha256, summary, unusable, walk
+from mfr.sources.manifest import HashedFile, LeftOut, summary, unusable, walk
 
 Split = Literal["train", "heldout"]
 Document = tuple[str, Callable[[], str]]
@@ -49,20 +50,19 @@ class TextFiles(NamedTuple):
     left_out: list[LeftOut]
 
 
-def pin(text: Text) -> TextManifest:
-    """The current state of the text that `text` names.
+def pin(text: Text, found: TextFiles) -> TextManifest:
+    """The current state of a text, whose files are `found`.
 
-    Raises `UserError` if it is missing or cannot be read.
+    Raises `UserError` if a file or the hub's data set cannot be read.
     """
     if text.text.startswith(HUB):
         return TextManifest(revision=commit_of(text.text.removeprefix(HUB), "dataset"))
-    files, left_out = text_files(text)
-    return TextManifest(files=[_hashed(name, path) for name, path in sorted(files)], left_out=left_out)
+    return TextManifest(files=[_hashed(name, path) for name, path in sorted(found.files)], left_out=found.left_out)
 
 
-def report(text: Text) -> None:
-    """Print one line on stderr about the files of a text that are left out; raises `UserError` if it is missing."""
-    files, left_out = text_files(text)
+def report(found: TextFiles) -> None:
+    """Print one line on stderr about the files of a text that are left out."""
+    files, left_out = found
     if left_out:
         total = len(files) + len(left_out)
         print(f"text.text: {len(left_out)} of {total} files left out: {summary(left_out)}", file=sys.stderr)
@@ -70,20 +70,20 @@ def report(text: Text) -> None:
 
 def _hashed(name: str, path: Path) -> HashedFile:
     with readable(path):
-        return HashedFile(path=name, bytes=path.stat().st_size, sha256=sha256([path]))
+        return HashedFile(path=name, bytes=path.stat().st_size, sha256=file_sha256(path))
 
 
-def documents(text: Text, split: Split, revision: str | None = None) -> Iterator[str]:
-    """The documents of one split, read one by one as they are requested.
+def documents(text: Text, found: TextFiles, split: Split, revision: str | None = None) -> Iterator[str]:
+    """The documents of one split of a text, read one by one as they are requested.
 
-    The hash of a document's name decides its split, whatever the other documents are; names also fix the order. `revision`
-    is the commit of a hub data set (default: the newest). Reading ends with a line on stderr if documents without text were
-    skipped or lone surrogates replaced by U+FFFD. Raises `UserError` if the text is missing or unreadable, or at the end if the
-    split has no document.
+    `found` are the text's files. The hash of a document's name decides its split, whatever the other documents are; names also
+    fix the order. `revision` is the commit of a hub data set (default: the newest). Reading ends with a line on stderr if
+    documents without text were skipped or lone surrogates replaced by U+FFFD. Raises `UserError` if the text is unreadable, or
+    at the end if the split has no document.
     """
     read, skipped, replaced = 0, 0, 0
     try:
-        for name, load in _named(text, revision):
+        for name, load in _named(text, found, revision):
             if is_heldout(name, text.heldout_share) == (split == "heldout"):
                 content, lone = _encodable(load())
                 replaced += lone
@@ -147,9 +147,10 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
 def text_files(text: Text) -> TextFiles:
     """The files of a text, none for a hub data set.
 
-    In a folder, a file is left out with a reason if it is not here (a link to nothing, a git-annex or git-lfs pointer), cannot
-    be opened, is empty, or is no text by its name or beginning (an image, a PDF, an archive, a web page named as rows). Raises
-    `UserError` if nothing is left, and for such a file that is named itself. A fault within a text ends its reading instead.
+    A stage lists them once, so that it reports, pins and reads the same files. In a folder, a file is left out with a reason
+    if it is not here (a link to nothing, a git-annex or git-lfs pointer), cannot be opened, is empty, or is no text by its
+    name or beginning (an image, a PDF, an archive, a web page named as rows). Raises `UserError` if nothing is left, and for
+    such a file that is named itself. A fault within a text ends its reading instead.
     """
     if text.text.startswith(HUB):
         return TextFiles([], [])
@@ -203,10 +204,10 @@ def _modules(package: str) -> Iterator[tuple[str, Path]]:
                 yield f"{package}/{relative.as_posix()}", file
 
 
-def _named(text: Text, revision: str | None) -> Iterator[Document]:
+def _named(text: Text, found: TextFiles, revision: str | None) -> Iterator[Document]:
     if text.text.startswith(HUB):
         return _hub(text.text.removeprefix(HUB), text.column, revision)
-    files = sorted(text_files(text).files, key=_hash_order)
+    files = sorted(found.files, key=_hash_order)
     if text.text == INSTALLED:
         return ((name, partial(_documentation, path)) for name, path in files)
     if _path(text.text).is_dir():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mfr.runtime.errors import UserError, first_sentence
+from mfr.sources.manifest import is_web_page
 
 HEAD_CHARACTERS = 8192
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -20,7 +21,6 @@ PACKED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".x
 UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeDecodeError)
 PARQUET, PARQUET_MAGIC, JSON = ".parquet", b"PAR1", ".json"
 ROW_KINDS = (JSON, ".jsonl", ".ndjson", ".csv", ".tsv", PARQUET)
-WEB_PAGE = ("<!doctype html", "<html", "<?xml")
 # Kinds of file that are not read, whatever they contain.
 FOREIGN = {
     "an archive: unpack it": ".zip .tar .tgz .tbz2 .txz .7z .rar",
@@ -64,7 +64,7 @@ def unfit(path: Path) -> str:
 
 
 def _no_rows(path: Path, suffix: str, start: str) -> str:
-    if suffix in ROW_KINDS and start.lower().startswith(WEB_PAGE):
+    if suffix in ROW_KINDS and is_web_page(start.encode("utf-8", "surrogateescape")):
         return "a web page in place of rows: download the file again"
     if suffix == JSON and start.partition("\n")[0].rstrip() == "{":
         return "a JSON object over several lines, no rows: write one object per line, or a list of them"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mfr.runtime.errors import UserError, first_sentence
+from mfr.runtime.wording import listed
 from mfr.sources.language_model.text_files import HEAD_CHARACTERS, checked, kind, lines, opened, readable
 from mfr.sources.manifest import printable
 
@@ -198,8 +199,6 @@ def _position(column: str, names: Sequence[str], place: str) -> int:
 
 
 def _no_column(column: str, names: Sequence[str], place: str) -> UserError:
-    shown = [printable(name[:COLUMN_CHARACTERS]) for name in names[:COLUMNS_SHOWN]]
-    if len(names) > COLUMNS_SHOWN:
-        shown.append(f"and {len(names) - COLUMNS_SHOWN} more")
-    what = f"its columns are {', '.join(shown)}" if shown else "it has no columns"
+    shown = listed([printable(name[:COLUMN_CHARACTERS]) for name in names], COLUMNS_SHOWN)
+    what = f"its columns are {shown}" if names else "it has no columns"
     return UserError(f"text.column: {place}: no column {column!r}; {what}")

@@ -160,7 +160,11 @@ def test_a_24_bit_header_decides_over_the_ending(tmp_path):
 def test_what_stands_for_a_recording_is_named(tmp_path):
     for name in WRITERS:
         for content, reason in (
-            (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the recording: fetch it"),
+            (
+                b"version https://git-lfs.github.com/spec/v1\n",
+                r"a Git LFS pointer, not the recording: fetch it \(`git lfs pull`\)",
+            ),
+            (b"../.git/annex/objects/Xx/Yy/key/key", "a git-annex pointer, not the recording: fetch it .*"),
             (b"<html><title>404", "a web page, not the recording: download it again"),
             (b"", "empty: the file has 0 bytes"),
         ):

@@ -44,7 +44,11 @@ def cut(content: bytes) -> bytes:
     [
         (lambda _: b"", "empty; download or save it again"),
         (lambda _: b" \n", "empty; download or save it again"),
-        (lambda _: LFS, "a Git LFS pointer, not the file; fetch it with `git lfs pull`"),
+        (
+            lambda _: b"../../.git/annex/objects/Xx/Yy/SHA256E-s1--0/SHA256E-s1--0",
+            "a git-annex pointer, not the file: fetch it .*",
+        ),
+        (lambda _: LFS, "a Git LFS pointer, not the file: fetch it \\(`git lfs pull`\\)"),
         (lambda _: PAGE, "a web page, not the file itself; download it again"),
         (cut, "(not valid JSON|cut short, or not safetensors) .*; download or save it again"),
     ],
@@ -96,7 +100,7 @@ def test_missing_shards_are_named(folder: Path) -> None:
     for path in shards[:4]:
         path.unlink()
     named = ", ".join(path.name for path in shards[:3])
-    expected = f"model/model.safetensors.index.json: names {named} and 1 more, missing from the folder; fetch all files"
+    expected = f"model/model.safetensors.index.json: names {named}, … and 1 more, missing from the folder; fetch all files"
     assert refusal(folder).startswith(expected)
 
 

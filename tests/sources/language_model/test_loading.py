@@ -52,7 +52,7 @@ def refusal() -> str:
 def test_weights_under_other_names_or_none(copied: Callable[[str], Path], architecture: str) -> None:
     folder, misfit = copied(architecture), "model: the weights do not fit config.json"
     edit_weights(folder, lambda tensors: {f"wrapped.{name}": tensor for name, tensor in tensors.items()})
-    names = r"\S+, \S+, \S+ and \d+ more"
+    names = r"\S+, \S+, \S+, … and \d+ more"
     assert re.match(rf"{misfit} \(missing: {names}; unknown to this architecture: wrapped\.{names}\); check that", refusal())
     edit_weights(folder, lambda _: {})
     assert re.match(rf"{misfit} \(missing: {names}\); check that both belong to the same model", refusal())
@@ -73,12 +73,12 @@ def test_one_tensor_that_is_missing_or_of_another_shape(copied: Callable[[str], 
 @pytest.mark.parametrize(
     ("architecture", "changes", "message"),
     [
-        ("gpt2", {"n_layer": 4}, r"missing: transformer\.h\.2\.attn\.c_attn\.bias, .* and 21 more\);"),
+        ("gpt2", {"n_layer": 4}, r"missing: transformer\.h\.2\.attn\.c_attn\.bias, .*, … and 21 more\);"),
         ("gpt2", {"n_layer": 1}, r"unknown to this architecture: transformer\.h\.1\."),
         ("gpt2", {"n_layer": 0}, r"unknown to this architecture: transformer\.h\.0\."),
         ("gpt2", {"n_layer": -2}, r"unknown to this architecture: transformer\.h\.0\."),
         ("gpt2", {"vocab_size": 500}, r"of another shape: transformer\.wte\.weight \(400, 24\) instead of \(500, 24\)\);"),
-        ("gpt2", {"n_embd": None}, r"of another shape: .* and 25 more\);"),
+        ("gpt2", {"n_embd": None}, r"of another shape: .*, … and 25 more\);"),
         ("gpt2", {"tie_word_embeddings": False}, r"missing: lm_head\.weight\);"),
         ("llama", {"num_hidden_layers": 3}, r"missing: model\.layers\.2\."),
         ("llama", {"num_hidden_layers": 1}, r"unknown to this architecture: model\.layers\.1\."),

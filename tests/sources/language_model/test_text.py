@@ -10,10 +10,12 @@ import pytest
 
 from mfr.config.language_model import Text
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.text import TextManifest, docstrings, documents, is_heldout, pin, report
+from mfr.sources.language_model import text as reading
+from mfr.sources.language_model.text import TextManifest, docstrings, is_heldout, text_files
 from mfr.sources.manifest import HashedFile, LeftOut
 from tests.support.hub import NAME, Hub
 from tests.support.permissions import closed, reachable_folder
+from tests.support.texts import documents, pin, report
 
 MODULE = '''
 """Module."""
@@ -133,7 +135,9 @@ def test_a_manifest_tells_the_files_by_their_contents(tmp_path):
 
 def test_a_folder_called_like_a_data_set_of_the_hub_is_not_taken_for_it(tmp_path):
     write_folder(tmp_path / NAME, ["train.txt"])
-    code = f"from mfr.sources.language_model.text import *; print(next(documents(Text(text='hub:{NAME}'), 'train')))"
+    code = f"from mfr.sources.language_model.text import *; text = Text(text='hub:{NAME}'); " + (
+        "print(next(documents(text, text_files(text), 'train')))"
+    )
     with Hub([["text"]]) as hub:
         process = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=hub.environment(tmp_path), capture_output=True, text=True
@@ -232,7 +236,7 @@ def test_what_is_left_out_is_recorded_and_said_and_changes_nothing(tmp_path, cap
     report(text)
     line = capsys.readouterr().err
     assert line.startswith("text.text: 10 of 70 files left out: annexed.txt: a git-annex pointer, not the file: fetch it ")
-    assert line.endswith("; empty.txt: empty; and 5 more\n") and line.count("\n") == 1
+    assert line.endswith("; empty.txt: empty; … and 5 more\n") and line.count("\n") == 1
 
 
 def test_a_text_of_which_nothing_is_left_is_an_error(tmp_path):
@@ -241,11 +245,10 @@ def test_a_text_of_which_nothing_is_left_is_an_error(tmp_path):
         list(documents(text, "train"))
     spoil(tmp_path)
     (tmp_path / "copy.txt").unlink()
-    for act in (pin, report, lambda text: list(documents(text, "train"))):
-        with pytest.raises(
-            UserError, match=r"contains no file that can be read as text: annexed.txt: a git-annex pointer, .*; and 4 more$"
-        ):
-            act(text)
+    with pytest.raises(
+        UserError, match=r"contains no file that can be read as text: annexed.txt: a git-annex pointer, .*; … and 4 more$"
+    ):
+        text_files(text)
 
 
 def test_a_file_that_cannot_be_used_is_an_error_if_it_is_named_itself(tmp_path):
@@ -253,10 +256,9 @@ def test_a_file_that_cannot_be_used_is_an_error_if_it_is_named_itself(tmp_path):
     spoil(tmp_path)
     reasons = left_out(Text(text=str(tmp_path)))
     for name in set(reasons) - {r"d\udce9p\udcf4t.txt", "copy.txt"}:
-        for act in (pin, report, lambda text: list(documents(text, "train"))):
-            with pytest.raises(UserError) as raised:
-                act(Text(text=str(tmp_path / name)))
-            assert str(raised.value) == f"text.text: {tmp_path / name}: {reasons[name]}"
+        with pytest.raises(UserError) as raised:
+            text_files(Text(text=str(tmp_path / name)))
+        assert str(raised.value) == f"text.text: {tmp_path / name}: {reasons[name]}"
 
 
 def test_what_is_closed_to_the_user_is_left_out_of_a_folder_and_an_error_by_itself():
@@ -273,6 +275,20 @@ def test_what_is_closed_to_the_user_is_left_out_of_a_folder_and_an_error_by_itse
             for name in ("folder", "folder/below.txt"):
                 with pytest.raises(UserError, match=denied):
                     pin(Text(text=str(folder / name)))
+
+
+def test_files_that_come_or_go_after_the_listing_change_neither_the_manifest_nor_the_documents(tmp_path):
+    names = [f"{i}.txt" for i in range(20)]
+    text = write_folder(tmp_path, names)
+    found = text_files(text)
+    before = reading.pin(text, found), [list(reading.documents(text, found, split)) for split in ("train", "heldout")]
+    write_folder(tmp_path, [f"late/{i}.txt" for i in range(20)])
+    assert (reading.pin(text, found), [list(reading.documents(text, found, split)) for split in ("train", "heldout")]) == before
+    for name in names:
+        (tmp_path / name).unlink()
+    for read in (lambda: reading.pin(text, found), lambda: list(reading.documents(text, found, "train"))):
+        with pytest.raises(UserError, match=r"\d+\.txt: cannot be read \(No such file or directory\)"):
+            read()
 
 
 def test_linked_folders_are_read_under_the_names_of_their_links(tmp_path):

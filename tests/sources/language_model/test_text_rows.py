@@ -11,8 +11,9 @@ from pyarrow import parquet
 
 from mfr.config.language_model import Text
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.text import documents, is_heldout
+from mfr.sources.language_model.text import is_heldout
 from mfr.sources.language_model.text_rows import PIECE, ROWS, csv_rows, json_lines, json_rows, parquet_rows
+from tests.support.texts import documents
 
 TEXTS = [f'document {i}\nwith a "second" line, a\ttab and an é' for i in range(60)]
 
@@ -111,7 +112,7 @@ def test_blank_lines_and_rows_without_a_text_are_no_documents(tmp_path: Path) ->
         ("NaN", r"rows\.jsonl, line 3: not a JSON object"),
         ('{"id": 1, "body": "b"}', r"text\.column: .*rows\.jsonl, line 3: no column 'text'; its columns are id, body$"),
         ("{}", r"text\.column: .*rows\.jsonl, line 3: no column 'text'; it has no columns$"),
-        (json.dumps(dict.fromkeys(map(str, range(50)))), r"its columns are 0, 1, .*, 9, and 40 more$"),
+        (json.dumps(dict.fromkeys(map(str, range(50)))), r"its columns are 0, 1, .*, 9, … and 40 more$"),
         ('{"text": 7}', r"text\.column: .*rows\.jsonl, line 3: 'text' is not text but int; name another column"),
         ('{"text": NaN}', r"text\.column: .*rows\.jsonl, line 3: 'text' is not text but float"),
         ('{"text": {"a": "b"}}', r"text\.column: .*rows\.jsonl, line 3: 'text' is not text but dict"),
