@@ -40,10 +40,11 @@ def parse(text: str, origin: str) -> Document:
     loader = YAML(typ="safe", pure=True)
     document = Document()
     try:
-        root = loader.compose(text)
-        if root is not None:
-            _Check(loader, document).visit(root, ())
-        document.raw = _content(text, bool(document.mistakes))
+        check = _Check(loader, document)
+        if (root := loader.compose(text)) is not None:
+            check.visit(root, ())
+        if check.has_content:
+            document.raw = _content(text, bool(document.mistakes))
     except (YAMLError, ValueError) as error:
         if not document.mistakes:
             raise UserError(f"{origin}: not valid YAML: {_problem(error, text)}") from None
@@ -66,6 +67,7 @@ class _Check:
         self.loader, self.document = loader, document
         self.visited: set[int] = set()
         self.around: set[int] = set()  # what the node at hand is part of
+        self.has_content = True  # whether ruamel.yaml can make values of the nodes
 
     def visit(self, node: Node, path: Place) -> None:
         """Check a node and all that it contains, once even if aliases repeat it."""
@@ -79,7 +81,7 @@ class _Check:
             self.scalar(node, path)
             return
         if node.tag not in (f"{TAG}map", f"{TAG}seq"):
-            self.mistake(node, path, f"remove the tag {_name(node.tag)}; only plain values are known here")
+            self.unreadable(node, path, f"remove the tag {_name(node.tag)}; only plain values are known here")
         self.around.add(id(node))
         if isinstance(node, MappingNode):
             self.names(node, path)
@@ -93,7 +95,7 @@ class _Check:
         lines: dict[str, int] = {}
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
-                self.mistake(key, path, "a list or section cannot be a name; write a word before the colon")
+                self.unreadable(key, path, "a list or section cannot be a name; write a word before the colon")
                 continue
             where = (*path, key.value)
             if key.value in lines:
@@ -109,9 +111,9 @@ class _Check:
         text, plain = node.value, not node.style
         usual = str(self.loader.resolver.resolve(ScalarNode, text, (True, False))) if plain else TEXT
         if node.tag != usual:
-            self.mistake(node, path, f"remove the tag {_name(node.tag)}; only plain values are known here")
+            self.unreadable(node, path, f"remove the tag {_name(node.tag)}; only plain values are known here")
         elif node.tag not in READ:
-            self.mistake(node, path, f'{text} is read as a {_name(node.tag)}; write "{text}" with quotes')
+            self.unreadable(node, path, f'{text} is read as a {_name(node.tag)}; write "{text}" with quotes')
         elif plain and not EXPONENT.fullmatch(text) and (other := _in_yaml_1_1(text)) != (ours := _shown(self.value(node))):
             self.mistake(node, path, f"{text} is {other} for some programs, but {ours} for others; write {other} or {ours}")
         else:
@@ -122,6 +124,11 @@ class _Check:
         """What DVC reads a scalar as."""
         value: object = self.loader.constructor.construct_object(node)
         return value
+
+    def unreadable(self, node: Node, path: Place, message: str) -> None:
+        """Note a mistake that leaves the file without content."""
+        self.has_content = False
+        self.mistake(node, path, message)
 
     def mistake(self, node: Node, path: Place, message: str) -> None:
         """Note a mistake and where it is; the first of each key is enough."""

@@ -153,7 +153,9 @@ def agrees(ours: Any, theirs: Any) -> bool:
         return isinstance(ours, dict) and all(agrees(ours.get(key), value) for key, value in theirs.items())
     if isinstance(theirs, list):
         return isinstance(ours, list) and len(ours) == len(theirs) and all(map(agrees, ours, theirs))
-    return ours == theirs and (type(ours) is type(theirs) or (type(ours) is float and type(theirs) is int))
+    if type(ours) is float and type(theirs) is int:
+        return ours == float(theirs)
+    return type(ours) is type(theirs) and ours == theirs
 
 
 def _outcome(text: str) -> str:
