@@ -12,10 +12,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from mfr.config.experiment import Params
-from mfr.config.reader import Document, Place, dotted, parse
+from mfr.config.reader import Document, Place, dotted, parse, shortened
 from mfr.runtime.errors import UserError
-
-LONGEST = 80  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def _message(path: Place, mistakes: Sequence[ErrorDetails]) -> str:
     if isinstance(value, dict):
         return message
     shown = "a list" if isinstance(value, list) else repr(value)
-    return f"{message}, but it is {shown if len(shown) <= LONGEST else shown[:LONGEST] + '…'}"
+    return f"{message}, but it is {shortened(shown)}"
 
 
 def _suggestion(where: list[str]) -> str:

@@ -20,6 +20,7 @@ Place = tuple[str | int, ...]
 TAG = "tag:yaml.org,2002:"
 TEXT, MERGE = f"{TAG}str", f"{TAG}merge"
 READ = {TEXT, f"{TAG}float", f"{TAG}int", f"{TAG}bool", f"{TAG}null"}
+LONGEST = 80  # characters of a name or value in a message
 EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
@@ -137,7 +138,12 @@ class _Check:
 
 def dotted(path: Place) -> str:
     """A key's full name, such as `synthetic.train.k.0`; `file` for the whole."""
-    return ".".join(part if part.isprintable() else _shown(part) for part in map(str, path)) or "file"
+    return ".".join(shortened(part if part.isprintable() else _shown(part)) for part in map(str, path)) or "file"
+
+
+def shortened(text: str) -> str:
+    """A name or value as a message shows it."""
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
 
 
 def _in_yaml_1_1(text: str) -> str:
