@@ -133,9 +133,7 @@ def test_the_committed_reinitialisation_never_triggered(monkeypatch: pytest.Monk
     assert line.endswith("identical to baseline: never triggered") == (acted["reinit"] is False)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [("<<<<<<< HEAD\n{}", "not valid JSON"), ("{}", "without commit, date")]
-)
+@pytest.mark.parametrize(("text", "message"), [("<<<<<<< HEAD\n{}", "not valid JSON"), ("{}", "without commit, date")])
 def test_a_damaged_origin_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
     monkeypatch.chdir(tmp_path)
     path = paths.result("eeg", "origin.json")
