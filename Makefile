@@ -23,13 +23,13 @@ report: .venv/installed ## write report.html, a page with all figures
 	snakemake --report report.html
 
 test: .venv/installed-dev ## install the development tools and run the tests
-	python -m pytest --numprocesses 2 --dist loadfile
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: .venv/installed-dev ## run the tests that damage and mutate files on many more of them: MFR_FUZZ=20000
 	MFR_FUZZ=$${MFR_FUZZ:-20000} python -m pytest --numprocesses 2 -k fuzz
 
 coverage: .venv/installed-dev ## run the tests and report which lines they reach
-	python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report term
 
 bench: .venv/installed .venv-saelens/installed ## time training against plain autograd and SAELens, dumping and preprocessing
 	for shape in S G E; do python -m benchmarks.training_step --shape $$shape || exit 1; done

@@ -27,7 +27,7 @@ from mfr.sources.eeg.preprocessing import Job, columns, convert, is_converted, o
 from mfr.sources.eeg.recordings import recording_manifest
 from mfr.sources.eeg.signals import window_samples
 from mfr.sources.eeg.split import SPLITS, Split, by_time, why_empty
-from mfr.sources.eeg.survey import Row, rows_of, sides, subject_names, summary, survey
+from mfr.sources.eeg.survey import Row, Survey, rows_of, sides, subject_names, summary, survey
 from mfr.sources.eeg.workers import Workers, size
 from mfr.vectors.writer import VectorWriter
 from stages.common import call, job_key, stage_parser
@@ -69,27 +69,42 @@ def run(
         for index, side in chosen.items():
             rows[index].split = side
         print(*lines, sep="\n", end="\n" * bool(lines), file=sys.stderr)
-        with ExitStack() as stack:
-            opened = [VectorWriter(part, "eeg", _columns(found.montage, parameters)) for part in split_parts]
-            writers = {side: stack.enter_context(writer) for side, writer in zip(outputs, opened, strict=True)}
-            subjects = subject_names(rows)
-            for index, job in jobs.items():
-                origin = {"recording": index, "subject": subjects.index(rows[index].subject)}
-                _write(job, rows[index], origin, parts, writers)
-            hashes = [sha256_of(found.jobs[index], parts) if index in found.jobs else "" for index in range(len(rows))]
-            _save(rows, table_part)
-            facts = _facts(parameters, found.montage, rows) | {"files_sha256": json.dumps(hashes)}
-            facts["recordings_sha256"] = file_sha256(table_part)
-            for side, writer in writers.items():
-                if not writer.rows and (side != "validation" or parameters.validation_share > 0):
-                    verdicts = ((job.plan, outcome_of(job, parts).verdicts) for job in jobs.values())
-                    raise UserError(why_empty(side, verdicts, parameters))
-                for name, value in {"split": side, **facts}.items():
-                    writer.describe(name, value)
+        files = dict(zip(outputs, split_parts, strict=True))
+        counts = _write_all(found, jobs, rows, parameters, parts, files, table_part)
     parts.delete()
     used = sum(row.status == "used" for row in rows)
-    counts = ", ".join(f"{writer.rows} {side}" for side, writer in writers.items())
-    return f"{used} of {counted(len(rows), 'file')} used; vectors: {counts}"
+    vectors = ", ".join(f"{count} {side}" for side, count in counts.items())
+    return f"{used} of {counted(len(rows), 'file')} used; vectors: {vectors}"
+
+
+def _write_all(
+    found: Survey,
+    jobs: dict[int, Job],
+    rows: list[Row],
+    parameters: PreprocessEeg,
+    parts: Parts,
+    files: dict[Split, Path],
+    table: Path,
+) -> dict[Split, int]:
+    """Write the vectors of each side and the table of recordings; return the number of vectors of each side."""
+    with ExitStack() as stack:
+        columns_of = _columns(found.montage, parameters)
+        writers = {side: stack.enter_context(VectorWriter(file, "eeg", columns_of)) for side, file in files.items()}
+        subjects = subject_names(rows)
+        for index, job in jobs.items():
+            origin = {"recording": index, "subject": subjects.index(rows[index].subject)}
+            _write(job, rows[index], origin, parts, writers)
+        _save(rows, table)
+        hashes = [sha256_of(found.jobs[index], parts) if index in found.jobs else "" for index in range(len(rows))]
+        facts = _facts(parameters, found.montage, rows) | {"files_sha256": json.dumps(hashes)}
+        facts["recordings_sha256"] = file_sha256(table)
+        for side, writer in writers.items():
+            if not writer.rows and (side != "validation" or parameters.validation_share > 0):
+                verdicts = ((job.plan, outcome_of(job, parts).verdicts) for job in jobs.values())
+                raise UserError(why_empty(side, verdicts, parameters))
+            for name, value in {"split": side, **facts}.items():
+                writer.describe(name, value)
+    return {side: writer.rows for side, writer in writers.items()}
 
 
 @contextmanager

@@ -18,6 +18,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as shells start their b
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs of the engines come first, so that no process waits for another that still has them before it."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture
 def dense_file(tmp_path: Path) -> Callable[..., Path]:
     """Writes rows (N, d) as a complete file of vectors."""

@@ -16,7 +16,7 @@ CURVES = WEIGHTS.with_name("curves.csv")
 TRAIN = ["python", "-m", "stages.train", "--source", "synthetic", "--method", "mfr", "--seed", "0"]
 SNAKEMAKE = ["snakemake", "--cores", "1", "--rerun-incomplete", "--nolock", str(WEIGHTS)]
 DVC = ["dvc", "repro", "--single-item", "train_synthetic@synthetic-mfr-0"]
-KILLS = 4
+KILLS = 2
 
 
 @pytest.fixture(scope="module")

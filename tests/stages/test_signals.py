@@ -13,7 +13,7 @@ from tests.support.small_project import small_project
 
 # A command, and modules after whose import SIGINT comes; `stages` and `workflow` are the packages of the commands themselves.
 COMMANDS = {
-    "stages.train --source synthetic --method mfr --seed 0": ["stages", "numpy", "torch", "stages.common"],
+    "stages.train --source synthetic --method mfr --seed 0": ["stages", "numpy", "torch", "pandas"],
     "stages.preprocess_eeg": ["scipy.signal"],
     "stages.dump_activations": ["transformers"],
     "workflow.run": ["workflow", "snakemake"],
