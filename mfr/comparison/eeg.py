@@ -33,7 +33,7 @@ def write(runs: Runs, folder: Path) -> None:
     distances = decoder_distances(runs.evaluations)
     write_table(table3(runs.summary, distances), folder / "table3.csv", digits=4)
     write_table(claims(runs.values, distances, runs.section.methods), folder / "claims.csv")
-    eeg_figures.decoder_distances(distances, runs.runs[0].read().W.shape[1]).savefig(folder / "decoder_distances.png")
+    eeg_figures.decoder_distances(distances, runs.runs[0].card().train.hidden).savefig(folder / "decoder_distances.png")
     denoising = runs.once(_denoising)
     write_table(denoising, folder / "denoising.csv", digits=4)
     eeg_figures.denoising(denoising).savefig(folder / "denoising.png")

@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from math import isfinite
 from typing import TYPE_CHECKING
 
 import torch
@@ -81,7 +80,7 @@ def measures(
     replaced = is_kept(tokens, json.loads(heldout.fact("left_out_tokens")))
     model = load(prepared(paths.MODEL, section.prepare_model.model), device)
     damage = damages(model, tokens, replaced, hook, mean, reconstructions)
-    if not isfinite(damage.intact):
+    if not math.isfinite(damage.intact):
         raise UserError(f"evaluate: the model's loss on {heldout.path} is {damage.intact}; choose another model or text")
     for name, ablation in (("zeros", damage.zero), ("the mean", damage.mean)):
         # Up to rounding; a share of so small a damage would mean nothing.

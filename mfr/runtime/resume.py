@@ -55,11 +55,15 @@ class Parts:
             store(folder / KEY, key.encode())
 
     def __contains__(self, name: str) -> bool:
-        return self._stored(name) is not None
+        return self.find(name) is not None
+
+    def find(self, name: str) -> bytes | None:
+        """Content of a piece; None if it is absent."""
+        return stored(self._path(name), self._key(name))
 
     def get(self, name: str) -> bytes:
         """Content of a piece; raises `UserError` if it is absent."""
-        piece = self._stored(name)
+        piece = self.find(name)
         if piece is None:
             raise UserError(f"{self._path(name)}: damaged or gone; run the stage again, which makes this piece again")
         return piece
@@ -72,9 +76,6 @@ class Parts:
         """Remove the folder with all pieces, once the job is done."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
-
-    def _stored(self, name: str) -> bytes | None:
-        return stored(self._path(name), self._key(name))
 
     def _key(self, name: str) -> str:
         # A piece in another piece's place would not be noticed otherwise.

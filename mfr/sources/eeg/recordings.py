@@ -125,7 +125,11 @@ def _foreign(name: str) -> str | None:
     if PACKED.fullmatch(name) and not name.lower().endswith(".fif.gz"):
         return "packed: unpack it to have it read"
     kind = FOREIGN.fullmatch(name)
-    return f"format is not supported: .{kind[1].lower()} (convert it to EDF, BrainVision or FIF)" if kind else None
+    return _unsupported(kind[1]) if kind else None
+
+
+def _unsupported(suffix: str) -> str:
+    return f"format is not supported: .{suffix.lower()} (convert it to EDF, BrainVision or FIF)"
 
 
 def _format_folder(name: str) -> str | None:
@@ -138,9 +142,7 @@ def _left_folder(folder: str, inside: list[str]) -> LeftOut | None:
     """Why a folder is left out; None if it contains no recording."""
     kind = FOLDERS.fullmatch(folder)
     if kind:
-        return LeftOut(
-            path=folder, reason=f"format is not supported: .{kind[1].lower()} (convert it to EDF, BrainVision or FIF)"
-        )
+        return LeftOut(path=folder, reason=_unsupported(kind[1]))
     recordings = [name for name in inside if ending(Path(name)) in ENDINGS or _foreign(name) or _format_folder(name)]
     what = f"BIDS folder that is not for raw data: {counted(len(recordings), 'recording')}"
     return LeftOut(path=folder, reason=f"{what} (to study it, set recordings to this folder)") if recordings else None

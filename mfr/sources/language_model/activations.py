@@ -106,8 +106,8 @@ class Blocks:
     def _resume(self, sequences: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Count the stored blocks whose tokens match `sequences`; return the remaining sequences."""
         unread = iter(sequences)
-        while (name := self._next()) in self.parts:
-            block = load(self.parts.get(name))
+        while (piece := self.parts.find(name := self._next())) is not None:
+            block = load(piece)
             coming = list(islice(unread, len(block["tokens"])))
             if not np.array_equal(coming, block["tokens"]):
                 return chain(coming, unread)

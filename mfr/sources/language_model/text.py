@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from mfr.config.language_model import Text
 from mfr.runtime.errors import UserError, first_sentence
+from mfr.runtime.paths import expanded
 from mfr.runtime.records import file_sha256
 from mfr.sources.language_model.hub import commit_of
 from mfr.sources.language_model.text_files import content, kind, paragraphs, readable, unfit
@@ -174,10 +175,7 @@ def text_files(text: Text) -> TextFiles:
 
 
 def _path(text: str) -> Path:
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:
-        path = Path(text)  # `~NAME` of an unknown user
+    path = expanded(text)
     with readable(path):
         # A link to nothing is reported as such later.
         if path.exists() or path.is_symlink():
