@@ -18,6 +18,7 @@ from mfr.runtime.files import writing
 from mfr.runtime.records import file_sha256
 from mfr.saes.files import check_size, read_saes
 from mfr.saes.identity import check_card
+from mfr.saes.similarity import similarities
 from mfr.vectors.reader import Vectors
 from stages.common import call, find_method, stage_parser
 
@@ -42,7 +43,9 @@ def run(
     with writing(*outputs) as [evaluation_part, latents_part], Vectors(heldout) as vectors:
         check_size(vectors, saes, trained.saes)
         sums, pairs = sum_over(vectors, saes), compared(saes.W)
-        table = latent_table(saes, sums, pairs, vectors.features)
+        features = vectors.features
+        truth = None if features is None else similarities((W, features.to(W)) for W in saes.W)
+        table = latent_table(saes, sums, pairs, truth)
         table.to_csv(latents_part, index=False, float_format="%.6g")
         evaluation = Evaluation(
             source=vectors.source,
@@ -55,14 +58,14 @@ def run(
             heldout_sha256=vectors.identity(),
             latents_sha256=file_sha256(latents_part),
         )
-        if vectors.features is not None and isinstance(settings, EvaluateTruth):
-            for W, metrics in zip(saes.W, evaluation.saes, strict=True):
-                metrics.truth = truth_metrics(W, vectors.features.to(W), settings.recovered_at)
+        if truth and isinstance(settings, EvaluateTruth):
+            for own, metrics in zip(truth, evaluation.saes, strict=True):
+                metrics.truth = truth_metrics(own, settings.recovered_at)
             evaluation.correlation = correlation(table) if len(saes.k) > 1 else None
         reconstructions = [partial(saes.reconstruct, i) for i in range(len(saes.k))]
-        own = own_measures(section, vectors, sums.mean, reconstructions, saes.W.device)
-        evaluation.own = own.of_source
-        for metrics, values in zip(evaluation.saes, own.of_saes, strict=True):
+        measures = own_measures(section, vectors, sums.mean, reconstructions, saes.W.device)
+        evaluation.own = measures.of_source
+        for metrics, values in zip(evaluation.saes, measures.of_saes, strict=True):
             metrics.own = values
         evaluation_part.write_text(evaluation.text(exclude_none=True))
     return evaluation

@@ -10,7 +10,7 @@ from mfr.config.experiment import Params
 from mfr.config.synthetic import GenerateSynthetic, Synthetic
 from mfr.runtime import paths
 from mfr.runtime.files import writing
-from mfr.runtime.interruption import deferred
+from mfr.runtime.interruption import check, deferred
 from mfr.sources.synthetic.generator import active_features, codes, true_features
 from mfr.vectors.writer import VectorWriter
 from stages.common import call, stage_parser
@@ -25,7 +25,7 @@ def run(settings: GenerateSynthetic, train: Path, heldout: Path) -> None:
     """
     active = active_features(settings)
     columns = {"active": ((active,), "uint16"), "coefficients": ((active,), "float32")}
-    with writing(train, heldout) as parts, deferred() as check:
+    with writing(train, heldout) as parts, deferred():
         for part, split, rows in zip(parts, ("train", "heldout"), (settings.train_rows, settings.heldout_rows)):
             with VectorWriter(part, "synthetic", columns) as writer:
                 writer.describe("split", split)

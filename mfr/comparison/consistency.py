@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mfr.compute.threads import each
 from mfr.saes.ensemble import Ensemble
-from mfr.saes.similarity import cosines, hungarian
+from mfr.saes.similarity import Similarity, largest_cosines, similarities
 
 MATCHED_AT = 0.7
 BETWEEN_COLUMNS = {"seed": int, "sae": int, "latent": int, "other": int, "between": float}
@@ -48,11 +47,12 @@ def consistency(ensembles: Sequence[Ensemble], live: Sequence[torch.Tensor]) -> 
 
     def measure(pair: Pair) -> tuple[float, ...]:
         (one, i), (other, j) = pair.first, pair.second
-        similarity = cosines(ensembles[one].W[i], ensembles[other].W[j])
-        return *_one_to_one(similarity), *_one_to_one(similarity[live[one][i]][:, live[other][j]])
+        A, B = ensembles[one].W[i], ensembles[other].W[j]
+        every, living = similarities([(A, B), (A[live[one][i]], B[live[other][j]])])
+        return *_agreement(every), *_agreement(living)
 
     pairs = [*_within(ensembles), *_between(ensembles)]
-    rows = [(pair.kind, pair.k, *found) for pair, found in zip(pairs, each(measure, pairs), strict=True)]
+    rows = [(pair.kind, pair.k, *found) for pair, found in zip(pairs, map(measure, pairs), strict=True)]
     grouped = pd.DataFrame(rows, columns=["kind", "k", *MEASURES]).groupby(["kind", "k"], sort=False)
     means, spreads = grouped[MEASURES].mean(), grouped[MEASURES].std().add_suffix("_sd")
     return means.join(spreads)[WITH_SPREADS].assign(pairs=grouped.size()).reset_index()
@@ -73,10 +73,9 @@ def _between(ensembles: Sequence[Ensemble]) -> list[Pair]:
     return [Pair("between", k, (one, i), (other, i)) for one, other in seeds for i, k in enumerate(ensembles[one].k)]
 
 
-def _one_to_one(similarity: torch.Tensor) -> tuple[float, float]:
+def _agreement(similarity: Similarity) -> tuple[float, float]:
     """Mean cosine of the one-to-one pairs, and the share of them above `MATCHED_AT`."""
-    paired = similarity[hungarian(similarity)]
-    return paired.mean().item(), (paired > MATCHED_AT).float().mean().item()
+    return similarity.mcc_hungarian, (similarity.cosines > MATCHED_AT).float().mean().item()
 
 
 def between_seeds(ensembles: Mapping[int, Ensemble]) -> pd.DataFrame:
@@ -89,7 +88,7 @@ def between_seeds(ensembles: Mapping[int, Ensemble]) -> pd.DataFrame:
         pd.DataFrame({"seed": seed, "sae": i, "latent": np.arange(len(W)), "other": other, "between": nearest.numpy()})
         for seed, other in permutations(ensembles, 2)
         for i, W in enumerate(ensembles[seed].W)
-        for nearest in [cosines(W, ensembles[other].W[i]).amax(dim=1)]
+        for nearest in [largest_cosines(W, ensembles[other].W[i])[0]]
     ]
     table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(BETWEEN_COLUMNS))
     return table.astype(BETWEEN_COLUMNS)

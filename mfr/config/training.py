@@ -87,8 +87,8 @@ class Penalty(Section):
     max_gap: float = Field(
         0.005,
         ge=0,
-        description="How far the mean cosine of one-to-one partners may be below the best possible before they are solved "
-        "exactly, which is slow. 0 solves exactly at every matching.",
+        description="How far the mean cosine of one-to-one partners may be below the best possible before their candidates are "
+        "listed again, which takes longer. 0 finds the best partners at every matching.",
     )
 
 

@@ -11,7 +11,7 @@ from mfr.description.activity import activities, activity_table, by_latent
 from mfr.description.contexts import Contexts
 from mfr.saes.ensemble import Ensemble
 from mfr.saes.files import read_dictionary
-from mfr.saes.similarity import cosines
+from mfr.saes.similarity import largest_cosines
 from mfr.vectors.reader import Vectors
 
 STRONGEST = 10
@@ -52,7 +52,7 @@ def partners(W: torch.Tensor, others: Iterable[tuple[str, torch.Tensor | None]])
         if other is None:
             latents, nearest = pd.array([pd.NA] * len(W), dtype="Int32"), np.full(len(W), np.nan, np.float32)
         else:
-            cosine, latent = cosines(W, other.to(W)).max(dim=1)
+            cosine, latent = largest_cosines(W, other.to(W))
             latents, nearest = pd.array(latent.cpu().numpy(), dtype="Int32"), cosine.cpu().numpy()
         columns |= {f"partner_{name}": latents, f"cosine_{name}": nearest}
     return pd.DataFrame(columns, index=range(len(W)))

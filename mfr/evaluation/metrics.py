@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from mfr.evaluation.records import PairMetrics, SaeMetrics, SimilarityCorrelation, TruthMetrics
 from mfr.runtime.errors import UserError
 from mfr.saes.ensemble import Ensemble, decode, unevenness
-from mfr.saes.similarity import cosines, hungarian, mcc_hungarian, mmcs_max, recovered
+from mfr.saes.similarity import Similarity, similarities
 from mfr.vectors.reader import Vectors
 
 EVALUATION_BATCH = 4096
@@ -79,82 +79,75 @@ def sae_metrics(sums: Sums, sae: int, k: int) -> SaeMetrics:
     )
 
 
-def truth_metrics(W: torch.Tensor, features: torch.Tensor, recovered_at: float) -> TruthMetrics:
-    """Metrics of one SAE W (h, d) against the true features (G, d).
+def truth_metrics(truth: Similarity, recovered_at: float) -> TruthMetrics:
+    """Metrics of one SAE from its similarity to the true features.
 
     recovered is the share of true features with a cosine above `recovered_at`.
     """
-    return TruthMetrics(
-        mmcs_max=mmcs_max(W, features),
-        mcc_hungarian=mcc_hungarian(W, features),
-        recovered=recovered(W, features, recovered_at),
-    )
+    return TruthMetrics(mmcs_max=truth.mmcs_max, mcc_hungarian=truth.mcc_hungarian, recovered=truth.recovered(recovered_at))
 
 
 @dataclass
 class Compared:
-    """Comparison of two SAEs: metrics of the pair, and similarities of each SAE's latents.
-
-    `similarities` has the SAEs' indices as keys, and (h) values that compare one SAE's latents with the other's.
-    """
+    """Comparison of two SAEs, `first` and `second`: metrics of the pair, and their similarity."""
 
     metrics: PairMetrics
-    similarities: dict[int, Similarities]
+    similarity: Similarity
 
 
 def compared(W: torch.Tensor) -> list[Compared]:
     """Comparisons of all pairs i < j of the SAEs W (n, h, d), in order."""
-    return [_compared(i, j, W[i], W[j]) for i, j in combinations(range(len(W)), 2)]
+    pairs = list(combinations(range(len(W)), 2))
+    found = similarities((W[i], W[j]) for i, j in pairs)
+    return [Compared(_pair_metrics(i, j, W, own), own) for (i, j), own in zip(pairs, found, strict=True)]
 
 
-def _compared(first: int, second: int, A: torch.Tensor, B: torch.Tensor) -> Compared:
-    similarity, A, B = cosines(A, B), normalize(A, dim=1), normalize(B, dim=1)
-    rows, columns = hungarian(similarity)
-    metrics = PairMetrics(
+def _pair_metrics(first: int, second: int, W: torch.Tensor, similarity: Similarity) -> PairMetrics:
+    A, B = normalize(W[first], dim=1), normalize(W[second], dim=1)
+    return PairMetrics(
         first=first,
         second=second,
-        mmcs_max=similarity.amax(dim=1).mean().item(),
-        mcc_hungarian=similarity[rows, columns].mean().item(),
+        mmcs_max=similarity.mmcs_max,
+        mcc_hungarian=similarity.mcc_hungarian,
         decoder_l2=(A - B).norm().item(),
-        decoder_l2_matched=(A[rows] - B[columns]).norm().item(),
+        decoder_l2_matched=(A[similarity.rows] - B[similarity.columns]).norm().item(),
     )
-    of_first, of_second = _similarities(similarity, rows, columns), _similarities(similarity.T, columns, rows)
-    return Compared(metrics, {first: of_first, second: of_second})
 
 
-def similarity_table(W: torch.Tensor, pairs: list[Compared], features: torch.Tensor | None) -> pd.DataFrame:
-    """One row per latent of W (n, h, d): similarity to other SAEs' and to true features (G, d).
+def similarity_table(saes: int, hidden: int, pairs: list[Compared], truth: list[Similarity] | None) -> pd.DataFrame:
+    """One row per latent: similarity to other SAEs' and to true features.
 
-    `pairs` is what `compared` returns. `across_*` is the mean over the other SAEs, and missing for a single SAE. `truth_*` is
-    missing without true features; `truth_hungarian` is NaN for latents without a one-to-one partner. `_max` and `_hungarian`
-    name the matching.
+    `pairs` is what `compared` returns, `truth` each SAE's similarity to the true features, if they are known. `across_*` is the
+    mean over the other SAEs, and missing for a single SAE. `truth_hungarian` is NaN for latents without a one-to-one partner.
+    `_max` and `_hungarian` name the matching.
     """
+    others: list[list[Similarities]] = [[] for _ in range(saes)]
+    for pair in pairs:
+        others[pair.metrics.first].append(_of_latents(pair.similarity))
+        others[pair.metrics.second].append(_of_latents(pair.similarity.reversed))
     frames = []
-    for i in range(len(W)):
-        others = [pair.similarities[i] for pair in pairs if i in pair.similarities]
-        columns = {"sae": np.full(W.shape[1], i), "latent": np.arange(W.shape[1])}
-        if others:
-            columns |= {f"across_{name}": np.mean([other[name] for other in others], axis=0) for name in others[0]}
-        if features is not None:
-            similarity = cosines(W[i], features)
-            truth = _similarities(similarity, *hungarian(similarity))
-            columns |= {f"truth_{name}": values for name, values in truth.items()}
+    for i, own in enumerate(others):
+        columns = {"sae": np.full(hidden, i), "latent": np.arange(hidden)}
+        if own:
+            columns |= {f"across_{name}": np.mean([other[name] for other in own], axis=0) for name in own[0]}
+        if truth:
+            columns |= {f"truth_{name}": values for name, values in _of_latents(truth[i]).items()}
         frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
 
 
-def _similarities(similarity: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> Similarities:
-    matched = torch.full((len(similarity),), float("nan"), device=similarity.device)
-    matched[rows] = similarity[rows, columns]
-    return {"max": similarity.amax(dim=1).cpu().numpy(), "hungarian": matched.cpu().numpy()}
+def _of_latents(similarity: Similarity) -> Similarities:
+    paired = torch.full_like(similarity.largest, float("nan"))
+    paired[similarity.rows] = similarity.cosines
+    return {"max": similarity.largest.cpu().numpy(), "hungarian": paired.cpu().numpy()}
 
 
-def latent_table(saes: Ensemble, sums: Sums, pairs: list[Compared], features: torch.Tensor | None) -> pd.DataFrame:
+def latent_table(saes: Ensemble, sums: Sums, pairs: list[Compared], truth: list[Similarity] | None) -> pd.DataFrame:
     """One row per latent: k, firing frequency, mean activation, and `similarity_table`.
 
     The mean activation is over rows in which the latent is active.
     """
-    table = similarity_table(saes.W, pairs, None if features is None else features.to(saes.W))
+    table = similarity_table(len(saes.k), saes.b.shape[1], pairs, truth)
     count = sums.count.flatten()
     table.insert(2, "k", [saes.k[sae] for sae in table["sae"]])
     table.insert(3, "frequency", (count / sums.rows).numpy())

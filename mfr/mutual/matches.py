@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, repeat
+from itertools import combinations
 
 import torch
 from torch.nn.functional import normalize
 
-from mfr.compute.threads import each
 from mfr.config.training import Matching
-from mfr.mutual.assignment import Assignment, follow, solve
+from mfr.saes.assignment import Assignment, follow, solve
 from mfr.saes.similarity import matched
 
 
@@ -36,26 +35,25 @@ def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Sequence
     """Matches of all pairs i < j of the SAEs W (n, h, d), in order.
 
     `mfr.saes.similarity.matched` defines each `matching`. One-to-one partners follow the `earlier` ones, with a gap of at most
-    `max_gap`; if `max_gap` is 0, they are solved exactly.
+    `max_gap`; if `max_gap` is 0, they are the best up to rounding.
     """
-    features = normalize(W, dim=2)
-
-    def of_pair(pair: tuple[torch.Tensor, torch.Tensor], before: Match | None) -> Match:
-        A, B = pair
-        if matching != "hungarian" or max_gap == 0:
-            found = Match(*matched(A @ B.T, matching))
-        else:
-            assignment = follow(before.assignment, A, B, max_gap) if before and before.assignment else solve(A, B)
-            found = Match(torch.arange(len(A), device=A.device), assignment.partners, assignment)
-        lost = (_mean_cosine(A, B, found) - _mean_cosine(A, B, before)).item() if before else 0.0
-        return replace(found, stale=lost)
-
-    return each(of_pair, combinations(features, 2), earlier or repeat(None))
+    pairs = list(combinations(normalize(W, dim=2), 2))
+    if matching == "hungarian":
+        before = [own.assignment for own in earlier if own.assignment]
+        assigned = follow(before, pairs, max_gap) if before else solve(pairs, max_gap)
+        every = torch.arange(W.shape[1], device=W.device)
+        found = [Match(every, own.partners, own) for own in assigned]
+    else:
+        found = [Match(*matched(A, B, matching)) for A, B in pairs]
+    if earlier:
+        found = [replace(own, stale=_lost(*pair, own, old)) for pair, own, old in zip(pairs, found, earlier, strict=True)]
+    return found
 
 
-def _mean_cosine(A: torch.Tensor, B: torch.Tensor, match: Match) -> torch.Tensor:
-    cosines: torch.Tensor = torch.linalg.vecdot(A[match.rows], B[match.columns])
-    return cosines.mean()
+def _lost(A: torch.Tensor, B: torch.Tensor, found: Match, earlier: Match) -> float:
+    """How much lower the mean cosine of the earlier match is."""
+    cosines: list[torch.Tensor] = [torch.linalg.vecdot(A[match.rows], B[match.columns]) for match in (found, earlier)]
+    return (cosines[0].mean() - cosines[1].mean()).item()
 
 
 @dataclass(frozen=True)

@@ -72,30 +72,47 @@ def die_silently_while_importing() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+class _Deferred:
+    """Signals that came inside a `deferred` block, and the handlers that they are for."""
+
+    def __init__(self) -> None:
+        self.handlers = _handlers()
+        self.came: list[int] = []
+
+    def collect(self, number: int, frame: FrameType | None) -> None:
+        self.came.append(number)
+
+    def deliver(self) -> None:
+        while self.came:
+            number = self.came.pop(0)
+            self.handlers[number](number, None)
+
+
 @contextmanager
-def deferred() -> Iterator[Callable[[], None]]:
+def deferred() -> Iterator[None]:
     """Hold back SIGTERM and SIGINT until the block, or the decorated function, ends.
 
-    Calling what it yields delivers pending signals earlier. numba and HDF5 call Python from compiled code: an exception raised
-    there by a signal handler is lost or changed, and HDF5 may crash. Such calls belong in a block. Handlers run only in the
-    main thread, so other threads have nothing to defer. A block that raises ends with its own error.
+    `check` delivers pending signals earlier. numba and HDF5 call Python from compiled code: an exception raised there by a
+    signal handler is lost or changed, and HDF5 may crash. Such calls belong in a block. Handlers run only in the main thread,
+    so other threads have nothing to defer. A block that raises ends with its own error.
     """
-    handlers = _handlers()
-    came: list[int] = []
-
-    def check() -> None:
-        while came:
-            number = came.pop(0)
-            handlers[number](number, None)
-
+    signals = _Deferred()
     try:
-        for number in handlers:
-            signal.signal(number, lambda signalled, _: came.append(signalled))
-        yield check
+        for number in signals.handlers:
+            signal.signal(number, signals.collect)
+        yield
     finally:
-        for number, handler in handlers.items():
+        for number, handler in signals.handlers.items():
             signal.signal(number, handler)
-    check()
+    signals.deliver()
+
+
+def check() -> None:
+    """Deliver the signals that the innermost `deferred` block of the main thread holds back; long work calls this."""
+    for handler in _handlers().values():
+        signals = getattr(handler, "__self__", None)
+        if isinstance(signals, _Deferred):
+            signals.deliver()
 
 
 def _handlers() -> dict[int, Callable[[int, FrameType | None], object]]:

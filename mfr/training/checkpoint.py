@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 
-from mfr.mutual.assignment import Assignment
 from mfr.mutual.matches import Match
 from mfr.mutual.penalty import Penalty
 from mfr.runtime.errors import UserError
 from mfr.runtime.resume import store, stored
+from mfr.saes.assignment import Assignment
 from mfr.training.curves import Progress
 
 RECORD = "record"
@@ -85,7 +85,7 @@ def kinds_of_penalty(penalty: Penalty, tensors: Mapping[str, torch.Tensor]) -> d
     """Kinds of the tensors that `of_penalty` gives, with matches if `tensors` has some."""
     saes, h = penalty.saes.b.shape
     kinds: dict[str, Kind] = {"penalty": ((), torch.float32), "alpha": ((), torch.float64)}
-    assigned = penalty.settings.matching == "hungarian" and penalty.settings.max_gap > 0
+    assigned = penalty.settings.matching == "hungarian"
     for pair in range(saes * (saes - 1) // 2 if any(name.startswith("matches.") for name in tensors) else 0):
         rows = tensors.get(f"matches.{pair}.rows", torch.empty(0))
         matched: Kind = ((h if assigned else rows.numel(),), torch.int64)

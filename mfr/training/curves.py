@@ -7,10 +7,9 @@ from statistics import mean
 
 import torch
 
-from mfr.compute.threads import each
 from mfr.config.training import Train
 from mfr.runtime.errors import UserError
-from mfr.saes.similarity import mcc_hungarian, mmcs_max, recovered
+from mfr.saes.similarity import similarities
 
 # The first steps, in which SAEs may be reinitialised (paper, figure 6), are logged more often.
 EARLY_STEPS, EARLY_EVERY = 100, 5
@@ -125,12 +124,12 @@ class Watch:
 def likeness(W: torch.Tensor, features: torch.Tensor | None) -> list[Likeness]:
     """Likeness of each SAE in W (n, h, d), to true features (G, d) if they are known."""
     pairs = list(combinations(range(len(W)), 2))
-    across = each(lambda pair: mcc_hungarian(W[pair[0]], W[pair[1]]), pairs)
+    across = [found.mcc_hungarian for found in similarities((W[i], W[j]) for i, j in pairs)]
     found = [Likeness() for _ in W]
     for i, own in enumerate(found if pairs else []):
         own.across = mean(value for pair, value in zip(pairs, across, strict=True) if i in pair)
     if features is not None:
-        for own, sae in zip(found, W, strict=True):
-            own.truth_mmcs, own.truth_mcc = mmcs_max(sae, features), mcc_hungarian(sae, features)
-            own.recovered_90, own.recovered_95 = recovered(sae, features, 0.9), recovered(sae, features, 0.95)
+        for own, truth in zip(found, similarities((sae, features) for sae in W), strict=True):
+            own.truth_mmcs, own.truth_mcc = truth.mmcs_max, truth.mcc_hungarian
+            own.recovered_90, own.recovered_95 = truth.recovered(0.9), truth.recovered(0.95)
     return found

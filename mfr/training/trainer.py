@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -15,7 +15,7 @@ from mfr.config.training import Method, Train
 from mfr.mutual.dead_latents import add_auxk, overwrite, transplants
 from mfr.mutual.penalty import Penalty, PenaltyCurve
 from mfr.mutual.reinitialisation import restart, to_restart
-from mfr.runtime.interruption import Interrupted, Interruption, deferred
+from mfr.runtime.interruption import Interrupted, Interruption, check, deferred
 from mfr.runtime.progress import Ticker, duration
 from mfr.saes import step, step_cpu
 from mfr.saes.ensemble import Ensemble, random_features, unevenness
@@ -79,16 +79,16 @@ class Trainer:
         """
         with Interruption(), Ticker(log_s) as report:
             try:
-                with deferred() as check:
+                with deferred():
                     self._resume(saving)
-                    self._run(saving, report, check)
+                    self._run(saving, report)
             except Interrupted as interrupted:
                 self.save(saving)
                 message = f"{interrupted}: saved at step {self.progress.step} of {self.settings.steps}; run again to resume"
                 raise Interrupted(message, interrupted.number) from None
         return self.scaling.folded(self.saes)
 
-    def _run(self, saving: Saving, report: Ticker, check: Callable[[], None]) -> None:
+    def _run(self, saving: Saving, report: Ticker) -> None:
         first = self.saved_step = self.progress.step
         started = saved = time.monotonic()
         with closing(self.batches(first)) as batches:
@@ -173,7 +173,6 @@ class Trainer:
         self.watch.check(self.progress)
         settings, done = self.settings, self.progress.step
         losses = self.watch.losses[-1].tolist()
-        likenesses = likeness(self.saes.W, self.features) if is_measured(done, settings) else [Likeness() for _ in losses]
         dead = (self.idle >= DEAD_STEPS).float().mean(dim=1).tolist()
         pulled = self.penalty.curve() if self.penalty else PenaltyCurve()
         for i, k in enumerate(settings.k):
@@ -188,10 +187,19 @@ class Trainer:
                     unevenness=unevenness(shares[i], k, "absolute"),
                     unevenness_cubed=unevenness(shares[i], k, "cubed"),
                     reinits=self.progress.reinits[i],
-                    **vars(likenesses[i]),
+                    **vars(Likeness()),
                 )
             )
         self.watch.losses = []
+        self._measure()
+
+    def _measure(self) -> None:
+        """Give the rows of the current step their `Likeness`; a run that is interrupted here resumes here."""
+        done = self.progress.step
+        rows = [row for row in self.progress.curves[-len(self.saes.k) :] if row.step == done]
+        if rows and is_measured(done, self.settings) and rows[0].across is None and rows[0].truth_mmcs is None:
+            for row, own in zip(rows, likeness(self.saes.W, self.features), strict=True):
+                vars(row).update(vars(own))
 
     def _describe(self, timed: int, seconds: float) -> str:
         """Progress line; rate and time left follow from `timed` steps that took `seconds`, and are absent if those are few."""
@@ -243,6 +251,7 @@ class Trainer:
         for name, parameter in self._named_parameters():
             moments = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
             self.optimizer.state[parameter].update(moments)
+        self._measure()
 
     def _check(self, path: Path, tensors: dict[str, torch.Tensor], progress: Progress) -> None:
         """Raise `NotResumableError` unless a checkpoint has what `_tensors` gives for this training."""

@@ -19,6 +19,7 @@ from mfr.evaluation.metrics import (
 )
 from mfr.evaluation.records import Evaluation, SaeMetrics
 from mfr.saes.ensemble import Ensemble
+from mfr.saes.similarity import similarities
 from mfr.vectors.reader import Vectors
 from tests.support.dense import dense_reconstruction
 
@@ -60,10 +61,10 @@ def test_clipped_latents_do_not_count_as_active(rows: np.ndarray, dense_file) ->
 def test_the_truth_itself_is_recovered() -> None:
     features = torch.randn(8, 30)
     order = torch.randperm(8)
-    perfect = truth_metrics(features[order] * 3, features, 0.9)
-    assert (perfect.mmcs_max, perfect.mcc_hungarian, perfect.recovered) == pytest.approx((1, 1, 1), abs=1e-5)
     half = torch.cat([features[:4], torch.randn(4, 30)])
-    assert truth_metrics(half, features, 0.9).recovered == 0.5
+    perfect, partly = (truth_metrics(own, 0.9) for own in similarities([(features[order] * 3, features), (half, features)]))
+    assert (perfect.mmcs_max, perfect.mcc_hungarian, perfect.recovered) == pytest.approx((1, 1, 1), abs=1e-5)
+    assert partly.recovered == 0.5
 
 
 def test_pairs_of_saes() -> None:
@@ -86,7 +87,7 @@ def test_distances_of_matched_decoders_follow_from_their_cosines_and_of_unmatche
 
 def test_similarity_table_and_its_correlation() -> None:
     W, features = torch.randn(3, 5, 4), torch.randn(5, 4)
-    table = similarity_table(W, compared(W), features)
+    table = similarity_table(3, 5, compared(W), similarities((sae, features) for sae in W))
     assert list(table["sae"]) == [0] * 5 + [1] * 5 + [2] * 5
 
     def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -115,13 +116,14 @@ def test_a_correlation_that_is_undefined_is_read_as_it_was_written() -> None:
 
 def test_latents_left_without_a_true_partner_have_none() -> None:
     W = torch.randn(2, 6, 4)
-    table = similarity_table(W, compared(W), torch.randn(4, 4))
+    features = torch.randn(4, 4)
+    table = similarity_table(2, 6, compared(W), similarities((sae, features) for sae in W))
     assert table["truth_hungarian"].isna().sum() == 4 and table["truth_max"].notna().all()
     assert np.isfinite(correlation(table).r_hungarian)
 
 
 def test_a_single_sae_has_no_similarity_across(tmp_path: Path) -> None:
-    assert "across_max" not in similarity_table(torch.randn(1, 6, 4), [], None)
+    assert "across_max" not in similarity_table(1, 6, [], None)
 
 
 def test_counts_and_sums_beyond_float32_are_exact(dense_file) -> None:

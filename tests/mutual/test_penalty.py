@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from mfr.mutual.assignment import CANDIDATES
 from mfr.mutual.matches import links, match
 from mfr.mutual.penalty import alpha, pull, pull_cpu, warmup
+from mfr.saes.assignment import CANDIDATES
 from mfr.saes.ensemble import unevenness
 from tests.support.dense import dense_penalty, dense_weights
 
@@ -23,7 +23,7 @@ def test_penalty_and_gradient_equal_dense_autograd(pull, matching: str, n: int) 
     W = torch.randn(n, 12, 5, generator=torch.Generator().manual_seed(1)) * 2
     gradient = torch.ones_like(W)
     weights = torch.rand(n, 12, generator=torch.Generator().manual_seed(2)).round(decimals=1)
-    value = pull(W, links(match(W, matching, 0.005), n, 12), weights, gradient)
+    value = pull(W, links(match(W, matching, 0.0), n, 12), weights, gradient)
     W_dense = W.clone().requires_grad_()
     expected = dense_penalty(W_dense, dense_weights(W, matching))
     expected.backward()
@@ -73,7 +73,7 @@ def test_following_is_near_the_best_partners_and_a_gap_of_zero_exact() -> None:
             pull(W, links(matches, 4, 60), torch.zeros(4, 60), torch.zeros_like(W)).item() for matches in (followed, exact)
         )
         assert best - 1e-6 <= penalty <= best + 0.002 + 1e-6
-    assert CANDIDATES < 60 and all(pair.gap == 0 for pair in exact) and any(pair.gap > 0 for pair in followed)
+    assert CANDIDATES < 60 and all(pair.gap <= 1e-6 for pair in exact) and any(pair.gap > 1e-4 for pair in followed)
 
 
 def test_warmup_is_half_a_cosine() -> None:

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mfr.runtime.interruption import Interrupted, Interruption, deferred
+from mfr.runtime.interruption import Interrupted, Interruption, check, deferred
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -27,7 +27,7 @@ def test_a_deferred_block_is_finished_first() -> None:
 
 def test_a_deferred_block_ends_where_it_checks() -> None:
     done = []
-    with Interruption(), pytest.raises(Interrupted), deferred() as check:
+    with Interruption(), pytest.raises(Interrupted), deferred():
         check()
         os.kill(os.getpid(), signal.SIGTERM)
         done.append("before")

@@ -13,6 +13,7 @@ from mfr.config.synthetic import GenerateSynthetic
 from mfr.config.training import Method
 from mfr.runtime.errors import UserError
 from mfr.runtime.interruption import Interrupted
+from mfr.saes import nearest
 from mfr.training import checkpoint
 from mfr.training.trainer import Saving, Trainer
 from mfr.vectors.reader import Vectors
@@ -114,3 +115,28 @@ def test_a_signal_saves_and_the_run_goes_on_exactly(data: Path, tmp_path: Path, 
         ended = resumed.run(saving(tmp_path))
         expected = Trainer(vectors, settings(steps=400), METHODS[method], 0, CPU).run(saving(tmp_path / "whole"))
     assert torch.equal(ended.W, expected.W) and torch.equal(ended.b, expected.b)
+
+
+@pytest.mark.parametrize("matching", range(1, 8))
+def test_a_signal_during_a_matching_ends_it_and_the_run_goes_on_exactly(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matching: int
+) -> None:
+    chosen = settings(measure_every=1, log_every=5)
+    with Vectors(data) as vectors:
+        whole = Trainer(vectors, chosen, METHODS["mfr"], 0, CPU)
+        expected = whole.run(saving(tmp_path / "whole"))
+        started, check = [], nearest.interruption.check
+
+        def interrupted() -> None:
+            started.append(True)
+            if len(started) == matching:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+            check()
+            assert len(started) != matching
+
+        with monkeypatch.context() as patched, pytest.raises(Interrupted):
+            patched.setattr(nearest.interruption, "check", interrupted)
+            Trainer(vectors, chosen, METHODS["mfr"], 0, CPU).run(saving(tmp_path))
+        resumed = Trainer(vectors, chosen, METHODS["mfr"], 0, CPU)
+        ended = resumed.run(saving(tmp_path))
+    assert torch.equal(ended.W, expected.W) and resumed.progress == whole.progress

@@ -1,0 +1,76 @@
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from mfr.runtime.interruption import Interrupted, Interruption, deferred
+from mfr.saes import nearest as module
+from mfr.saes.nearest import Nearest, by_topk, nearest
+
+
+def dictionaries(m: int, n: int, d: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Two dictionaries, with prices of the second's and values of the first's features."""
+    generator = torch.Generator().manual_seed(0)
+    A, B = (normalize(torch.randn(rows, d, generator=generator), dim=1) for rows in (m, n))
+    return A, B, *(torch.rand(rows, generator=generator) / 10 for rows in (n, m))
+
+
+def assert_sorted_by(found: Nearest, S: torch.Tensor, price: torch.Tensor, value: torch.Tensor, count: int) -> None:
+    for net, values, indices in (
+        (S - price, found.row_values, found.columns),
+        ((S - value[:, None]).T, found.column_values, found.rows),
+    ):
+        expected = net.sort(dim=1, descending=True, stable=True)
+        assert torch.allclose(values, expected.values[:, :count], atol=1e-6)
+        assert torch.equal(indices, expected.indices[:, :count])
+
+
+@pytest.mark.parametrize(("m", "n", "count"), [(1300, 4500, 16), (5, 3, 3), (700, 40, 1)])
+def test_lists_are_the_sorted_matrix(m: int, n: int, count: int) -> None:
+    A, B, price, value = dictionaries(m, n)
+    assert m < 1000 or (m > 2 * module.BLOCK_ROWS and n > 2 * module.BLOCK_COLUMNS)
+    assert_sorted_by(nearest(A, B, count, price, value), A @ B.T, price, value, count)
+    zero = torch.zeros(1)
+    assert_sorted_by(nearest(A, B, count), A @ B.T, zero.expand(n), zero.expand(m), count)
+    assert nearest(A, B, 50).columns.shape == (m, min(50, m, n))
+
+
+def test_topk_in_blocks_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    A, B, price, value = dictionaries(300, 200)
+    monkeypatch.setattr(module, "GPU_ELEMENTS", 200 * 64)
+    assert_sorted_by(by_topk(A, B, 16, price, value), A @ B.T, price, value, 16)
+
+
+def test_threads_change_nothing_even_among_copies() -> None:
+    A, B, price, value = dictionaries(1500, 600)
+    A[700:1400], B[300:] = A[:700], B[:300]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = nearest(A, B, 8, price, value)
+        torch.set_num_threads(3)
+        assert all(map(torch.equal, vars(alone).values(), vars(nearest(A, B, 8, price, value)).values()))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_nan_is_refused() -> None:
+    A, B, *_ = dictionaries(6, 5)
+    A[2, 3] = torch.nan
+    with pytest.raises(ValueError, match="NaN"):
+        nearest(A, B, 2)
+
+
+def test_a_signal_ends_a_long_search_within_seconds() -> None:
+    # About a minute of work on one core.
+    A, B, *_ = dictionaries(60_000, 30_000, 1024)
+    timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM))
+    started = time.monotonic()
+    with Interruption(), pytest.raises(Interrupted), deferred():
+        timer.start()
+        nearest(A, B, 16)
+    assert time.monotonic() - started < 20
