@@ -8,7 +8,19 @@ from scipy import signal
 from mfr.config.eeg import PreprocessEeg
 from mfr.runtime.errors import UnusableError
 from mfr.sources.eeg import signals as eeg
-from mfr.sources.eeg.signals import Plan, microvolts, moments, resample, standardise, windows
+from mfr.sources.eeg.signals import (
+    SECTION_BITS,
+    TAP_BITS,
+    Plan,
+    microvolts,
+    moments,
+    resample,
+    rounded,
+    standardise,
+    windows,
+    zero_phase,
+)
+from mfr.sources.eeg.simulation import RATES_HZ
 
 RATE = Fraction(250)
 
@@ -33,7 +45,7 @@ def cleaned(raw: np.ndarray, rate: Fraction, parameters: PreprocessEeg) -> np.nd
 def filtered(raw: np.ndarray, **settings: float | list[float]) -> np.ndarray:
     """One channel through the filter alone."""
     plan = Plan(len(raw), RATE, PreprocessEeg(rate_hz=250, **settings))
-    return signal.sosfiltfilt(plan.sections, raw, padlen=plan.pad)
+    return zero_phase(plan.sections, raw, plan.pad)
 
 
 @pytest.mark.parametrize("f", [0.25, 0.5, 2, 10, 40, 45, 50, 60])
@@ -64,7 +76,7 @@ def test_the_filter_equals_scipys_and_is_close_to_mnes():
     sections = signal.iirfilter(5, [0.5, 45], btype="bandpass", ftype="butter", fs=250, output="sos")
     expected = signal.sosfiltfilt(sections, raw, padlen=500)
     ours = cleaned(raw, RATE, PreprocessEeg(rate_hz=250, window_s=120))[0]
-    np.testing.assert_allclose(ours, expected, atol=1e-10)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
     iir = {"order": 5, "ftype": "butter", "output": "sos"}
     theirs = mne.filter.filter_data(raw, 250, 0.5, 45, method="iir", iir_params=iir, verbose="ERROR")
     # MNE extends the ends otherwise.
@@ -85,6 +97,55 @@ def test_notches_take_out_their_lines_only():
         assert received.std() * np.sqrt(2) == pytest.approx(gain, abs=0.07)
     plan = Plan(5000, Fraction(100), PreprocessEeg(notch_hz=[25.0, 60.0], rate_hz=100))
     assert len(plan.sections) == 5 + 1  # 60 Hz is not in a recording at 100 Hz
+
+
+@pytest.mark.parametrize("settings", [{}, {"order": 3, "low_hz": 4.0}, {"low_hz": 0.1, "notch_hz": [50.0, 60.0]}])
+def test_the_two_passes_equal_scipys(settings):
+    plan = Plan(5000, RATE, PreprocessEeg(rate_hz=250, **settings))
+    for length in (plan.pad + 1, plan.pad + 2, 5000):
+        raw = 300 + np.random.default_rng(0).normal(0, 20, size=length)
+        expected = signal.sosfiltfilt(plan.sections, raw, padlen=plan.pad)
+        np.testing.assert_allclose(zero_phase(plan.sections, raw, plan.pad), expected, rtol=0, atol=1e-9)
+
+
+def test_the_largest_of_a_row_keeps_its_bits():
+    coefficients = np.array([[3, -1.3, 0], [0.25, 0.2, 1e-9]])
+    assert rounded(coefficients, 4).tolist() == [[3, -1.25, 0], [0.25, 0.1875, 0]]
+    np.testing.assert_array_equal(rounded(rounded(coefficients, 4), 4), rounded(coefficients, 4))
+
+
+@pytest.mark.parametrize("rate", [*RATES_HZ, 160, 200, 500, 1000])
+def test_coefficients_hide_the_last_bits_of_their_design(rate):
+    random = np.random.default_rng(rate)
+
+    def nudged(values: np.ndarray) -> np.ndarray:
+        """Each value that is not whole, off by up to 64 units in the last place of the largest in its row."""
+        by = random.integers(-64, 65, values.shape) * (values % 1 != 0)
+        return values + by * np.spacing(np.abs(values).max(axis=-1, keepdims=True))
+
+    sections = signal.butter(5, [0.5, 45], btype="bandpass", fs=rate, output="sos").reshape(-1, 2, 3)
+    assert rounded(sections, SECTION_BITS).ravel().tolist() == eeg.band_pass(Fraction(rate), PreprocessEeg()).ravel().tolist()
+    factor = max(Fraction(128, rate).as_integer_ratio())
+    taps = signal.firwin(20 * factor + 1, 1 / factor, window=("kaiser", 5.0))
+    for design, bits in ((sections, SECTION_BITS), (taps, TAP_BITS)):
+        for _ in range(20):
+            np.testing.assert_array_equal(rounded(nudged(design), bits), rounded(design, bits))
+
+
+@pytest.mark.parametrize(("rate", "low_hz", "error"), [(250, 0.5, 1e-7), (1000, 0.1, 1e-4), (5000, 0.1, 1e-3)])
+def test_rounding_keeps_the_response(rate, low_hz, error):
+    exact = signal.butter(5, [low_hz, 45], btype="bandpass", fs=rate, output="sos")
+    ours = eeg.band_pass(Fraction(rate), PreprocessEeg(low_hz=low_hz))
+    f = np.geomspace(low_hz / 2, 90, 500)
+    responses = [signal.freqz_sos(sections, f, fs=rate)[1] for sections in (exact, ours)]
+    np.testing.assert_allclose(*responses, rtol=0, atol=error)
+
+
+def test_resampling_equals_scipys():
+    x = np.random.default_rng(0).normal(size=5000)
+    for up, down in [(64, 125), (1, 2), (8, 25), (1, 4), (4, 3)]:
+        expected = signal.resample_poly(x, up, down)
+        np.testing.assert_allclose(resample(x, Fraction(up, down)), expected, rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("rate", [128, 200, 250, 256, 400, 512])
