@@ -25,7 +25,7 @@ from mfr.saes.nearest import Nearest, nearest
 
 Array = np.ndarray
 Pair = tuple[torch.Tensor, torch.Tensor]
-CANDIDATES = 16  # per row and per column, each time that they are listed
+CANDIDATES = 32  # per row and per column, each time that they are listed
 SAMPLED_ROWS = 256  # for an estimate of the gap
 EXACT = 1e-6  # rounding of a mean cosine
 SLACK = 1e-3  # of an auction whose partners are then made exact
