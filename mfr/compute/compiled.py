@@ -14,17 +14,45 @@ if TYPE_CHECKING:  # numba has no types
     Compiled = TypeVar("Compiled", bound=Callable[..., object])
 
     def njit(**options: object) -> Callable[[Compiled], Compiled]: ...
+    def _prefetch(address: int) -> None: ...
 else:
-    from numba import njit
+    from llvmlite import ir
+    from numba import njit, types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def _prefetch(typing_context, address):
+        """Ask for the cache line at an address, without waiting for it."""
+
+        def generate(context, builder, signature, arguments):
+            pointer, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+            kind = ir.FunctionType(ir.VoidType(), [pointer, flag, flag, flag])
+            call = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+            # To read, into the second level of cache, as data.
+            builder.call(call, [builder.inttoptr(arguments[0], pointer), flag(0), flag(2), flag(1)])
+            return context.get_dummy_value()
+
+        return types.void(types.int64), generate
+
 
 Array = np.ndarray
 # Rows up to this length are searched whole; longer ones by the maxima of max(GROUPS, 4k) groups.
 WHOLE = 1024
 GROUPS = 256
+LINE_BYTES = 64
 # Sums may be reordered to be vectorised; NaN and infinity keep their meaning.
 REORDER = {"reassoc", "contract", "arcp", "nsz"}
 # A function that is not inlined is compiled twice, alone and within its caller, with different rounding; either may be used.
 INLINED = {"inline": "always", "fastmath": REORDER}
+
+
+@njit(inline="always")
+def _fetch(W: Array, rows: Array) -> None:
+    """Ask for rows of W, float32, to be in the cache when they are needed."""
+    size = 4 * W.shape[1]
+    for row in rows:
+        for byte in range(0, size, LINE_BYTES):
+            _prefetch(W.ctypes.data + row * size + byte)
 
 
 @njit(**INLINED)
@@ -364,6 +392,8 @@ def backward(
                 along /= norm[latent]
                 for i in range(W.shape[1]):
                     d_W[latent, i] = -along * W[latent, i]
+            if pulls and block == blocks - 1 and latent + 1 < last:
+                _fetch(features, partners[partner_starts[latent + 1] : partner_starts[latent + 2]])
             begin, end = starts[latent, block], starts[latent, block + 1]
             _add_pairs(d_W[latent], x, g, a, d_values, pairs[begin:end], k)
             if pulls and block == blocks - 1:
