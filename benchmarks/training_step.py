@@ -1,7 +1,7 @@
 """Time a training step against its encoder's matrix product, plain autograd and SAELens.
 
-Each round times some steps of each on the same batches. Steps with MFR are timed over a whole period between two matchings. The
-shapes are the paper's: S synthetic vectors, G GPT-2 Small's first MLP, E EEG with two of its five SAEs.
+Each round times some steps of each on the same batches. `benchmarks.first_steps` times training with MFR. The shapes are the
+paper's: S synthetic vectors, G GPT-2 Small's first MLP, E EEG with two of its five SAEs.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import torch
 from pydantic import BaseModel
 
 from benchmarks.figures import highest_rss_kb, seconds, show
+from benchmarks.first_steps import STEPS, evaluation_s, time_first_steps
 from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.synthetic import GenerateSynthetic
 from mfr.config.training import Method, Penalty, Train
@@ -37,7 +38,7 @@ STORED_BATCHES = 40
 
 
 class Shape(BaseModel):
-    """One of the paper's trainings: d, settings, and whether vectors are drawn as they are used.
+    """One of the paper's trainings: d, settings, held-out rows, and whether vectors are drawn as they are used.
 
     Vectors that are not drawn are read from a file.
     """
@@ -45,6 +46,7 @@ class Shape(BaseModel):
     size: int
     train: Train
     drawn: bool
+    heldout_rows: int
 
 
 def _train(hidden: int, k: list[int], batch: int, rate: float) -> Train:
@@ -52,18 +54,18 @@ def _train(hidden: int, k: list[int], batch: int, rate: float) -> Train:
 
 
 SHAPES = {
-    "S": Shape(size=256, train=_train(512, [36, 36], 10_000, 0.01), drawn=True),
-    "G": Shape(size=768, train=_train(3072, [6, 12, 18, 24, 30], 500, 0.001), drawn=False),
-    "E": Shape(size=4096, train=_train(4096, [12, 60], 1024, 0.001), drawn=False),
+    "S": Shape(size=256, train=_train(512, [36, 36], 10_000, 0.01), drawn=True, heldout_rows=100_000),
+    "G": Shape(size=768, train=_train(3072, [6, 12, 18, 24, 30], 500, 0.001), drawn=False, heldout_rows=1_270_000),
+    "E": Shape(size=4096, train=_train(4096, [12, 60], 1024, 0.001), drawn=False, heldout_rows=390_000),
 }
 
 
 class Figures(BaseModel):
     """Ratios of times for one shape, and milliseconds per step (*_ms).
 
-    mfr_over_baseline and data_share are ratios of means, the others of medians. data_share is the share of a step that reading
-    takes. peak_rss_mb is the memory of training with MFR beyond the imported libraries, including a checkpoint.
-    first_matching_s is spent once per run, and is not in mfr_over_baseline.
+    mfr_over_baseline, evaluate_over_300_steps and data_share are ratios of means, the others of medians. The first two are over
+    300 steps from the first one; first_matching_s is spent once per run, and is not in them. data_share is the share of a step
+    that reading takes. peak_rss_mb is the memory of training with MFR beyond the imported libraries, including a checkpoint.
     """
 
     shape: str
@@ -72,6 +74,7 @@ class Figures(BaseModel):
     rounds: int
     baseline_over_gemm: float
     mfr_over_baseline: float
+    evaluate_over_300_steps: float
     dense_over_baseline: float
     saelens_over_baseline: float | None
     data_share: float
@@ -92,18 +95,22 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
         peak = get_context("spawn").Pool(1).apply(peak_rss_mb, (shape, vectors.path, threads))
         baseline, mfr = (Trainer(vectors, shape.train, method, 0, device) for method in (Method(), MFR))
         batches = stack.enter_context(closing(baseline.batches(0)))
+        print(f"shape {name}: the first steps", file=sys.stderr, flush=True)
+        first = time_first_steps(baseline, mfr, batches)
+        heldout = Path(folder) / "heldout.h5" if shape.drawn else vectors.path
+        evaluation = evaluation_s(baseline, heldout, shape.heldout_rows, threads)
         again = cycle([next(batches).to(device) for _ in range(STEPS_A_ROUND)])
         np.save(Path(folder) / "batch.npy", next(again).cpu().numpy())
         steps: dict[str, tuple[int, Callable[[], object]]] = {
             "gemm": (3, _gemm(shape, baseline, next(again))),
             "baseline": (STEPS_A_ROUND, lambda: baseline.step(next(again))),
             "fed": (STEPS_A_ROUND, lambda: baseline.step(next(batches).to(device))),
-            "mfr": (PENALTY.refresh, lambda: mfr.step(next(again))),
             "dense": (2, _dense(shape, baseline, next(again))),
         }
         if SAELENS.exists():
             steps["saelens"] = (1, stack.enter_context(_saelens(shape, Path(folder) / "batch.npy", threads)))
-        first = {step: seconds(run, device) for step, (_, run) in steps.items()}
+        for _, run in steps.values():
+            run()
         times: dict[str, list[float]] = {step: [] for step in steps}
         for round_ in range(rounds):
             for step, (count, run) in steps.items():
@@ -117,7 +124,8 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
         threads=threads,
         rounds=rounds,
         baseline_over_gemm=median["baseline"] / median["gemm"],
-        mfr_over_baseline=mean["mfr"] / mean["baseline"],
+        mfr_over_baseline=first.mfr_s / first.baseline_s,
+        evaluate_over_300_steps=evaluation / (STEPS * mean["baseline"]),
         dense_over_baseline=median["dense"] / median["baseline"],
         saelens_over_baseline=median["saelens"] / median["baseline"] if "saelens" in median else None,
         data_share=1 - mean["baseline"] / mean["fed"],
@@ -126,13 +134,14 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
         baseline_ms=median["baseline"],
         dense_ms=median["dense"],
         saelens_ms=median.get("saelens"),
-        first_matching_s=first["mfr"] - mean["baseline"],
+        first_matching_s=first.first_matching_s,
     )
 
 
 def _file(shape: Shape, folder: Path) -> Path:
     """Vectors with two known features per latent: drawn as they are used, or some batches on disk."""
-    settings = GenerateSynthetic(dimension=shape.size, features=2 * shape.train.hidden, train_rows=None, heldout_rows=1)
+    heldout = shape.heldout_rows if shape.drawn else 1
+    settings = GenerateSynthetic(dimension=shape.size, features=2 * shape.train.hidden, train_rows=None, heldout_rows=heldout)
     drawn, stored = folder / "drawn.h5", folder / "stored.h5"
     generate_synthetic.run(settings, drawn, folder / "heldout.h5")
     if shape.drawn:

@@ -10,6 +10,11 @@ from mfr.saes.ensemble import encode
 from mfr.saes.step import Member, Step
 
 
+def idle_steps(idle: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Steps since each latent was selected (n, h), from those before a step and how often the step selected it (n, h)."""
+    return torch.where(counts > 0, 0, idle + 1)
+
+
 def add_auxk(settings: AuxK, member: Member, step: Step, idle: torch.Tensor, seen: torch.Tensor, x: torch.Tensor) -> None:
     """Add AuxK's gradient to the gradient of an SAE's dead latents.
 

@@ -12,8 +12,11 @@ from mfr.compute import compiled
 from mfr.compute.threads import arrays, even_bounds, side_by_side
 from mfr.config.training import Alpha
 from mfr.config.training import Penalty as Settings
+from mfr.mutual.dead_latents import idle_steps
 from mfr.mutual.matches import Links, Match, links, match
 from mfr.saes.ensemble import Ensemble
+from mfr.saes.step import Step
+from mfr.saes.step_cpu import Attraction
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Penalty:
         self.alpha = 0.0
         self.value = torch.zeros((), device=saes.W.device)
         self.matches: Sequence[Match] = ()
+        self.attracted: Attraction | None = None
 
     def is_due(self, step: int) -> bool:
         """Whether to match features at this step: every `refresh` steps, and if there are no matches."""
@@ -56,21 +60,47 @@ class Penalty:
         if matches:
             self.links = links(matches, *self.saes.b.shape)
 
+    def attraction(self, step: int, idle: torch.Tensor) -> Attraction | None:
+        """The penalty's gradient as part of the SAEs' own gradients, which saves passes over d_W; `idle` is of the last step.
+
+        None if partners are first to be found, or on a GPU: then `add_gradient` adds all of it.
+        """
+        if self.is_due(step) or self.saes.W.device.type != "cpu":
+            return None
+        W, norm = self.saes.W, self.saes.W.norm(dim=2)
+
+        def weights(i: int, own: Step) -> torch.Tensor:
+            since = idle_steps(idle[i : i + 1], own.counts)
+            return self._weights(step, own.loss[None], since)[0] * self.links.share
+
+        scales = (1 / norm.flatten())[self.links.partners]
+        features, cosines = W.view(-1, W.shape[2]), torch.empty_like(norm)
+        self.attracted = Attraction(features, norm, self.links.starts, self.links.partners, scales, weights, cosines)
+        return self.attracted
+
     def add_gradient(self, step: int, losses: torch.Tensor, idle: torch.Tensor) -> None:
-        """Add the penalty's gradient to d_W; the first step also sets `alpha`.
+        """Add the penalty's gradient to d_W, if that is not part of it by `attraction`; the first step also sets `alpha`.
 
         `losses` (n) are the SAEs' losses, and `idle` (n, h) counts the steps since each latent was selected.
         """
-        settings, b = self.settings, self.saes.b
+        if self.attracted:
+            self.value, self.attracted = _value(self.links, self.attracted.cosines), None
+            return
+        settings = self.settings
         if step == 0:
-            penalty = self.pull(self.saes.W, self.links, torch.zeros_like(b), self.d_W).item()
+            penalty = self.pull(self.saes.W, self.links, torch.zeros_like(self.saes.b), self.d_W).item()
             self.alpha = alpha(settings.alpha, settings.alpha_factor, losses.mean().item(), penalty)
-        weights = torch.full_like(b, self.alpha * warmup(step, settings.warmup))
+        self.value = self.pull(self.saes.W, self.links, self._weights(step, losses, idle), self.d_W)
+
+    def _weights(self, step: int, losses: torch.Tensor, idle: torch.Tensor) -> torch.Tensor:
+        """Weight of each feature's pull (m, h), for the losses (m) and idle steps (m, h) of some SAEs."""
+        settings = self.settings
+        weights = torch.full_like(idle, self.alpha * warmup(step, settings.warmup), dtype=self.saes.b.dtype)
         if settings.alpha == "relative":
             weights *= losses[:, None]
         if settings.latents != "all":
             weights *= (idle >= settings.dead_after) == (settings.latents == "dead")
-        self.value = self.pull(self.saes.W, self.links, weights, self.d_W)
+        return weights
 
     def curve(self) -> PenaltyCurve:
         """Current values for the learning curves."""
@@ -96,9 +126,14 @@ def pull(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor
 def pull_cpu(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor) -> torch.Tensor:
     """CPU version of `pull`, by compiled loops."""
     features, norm = W.view(-1, W.shape[2]), W.norm(dim=2).flatten()
-    cosines = torch.empty(len(features))
-    given = arrays(features, norm, links.starts, links.partners, weights.flatten() * links.share)
-    side_by_side(compiled.pull, even_bounds(len(features)), *given, *arrays(d_W.view_as(features), cosines))
+    cosines, scales = torch.empty_like(norm), (1 / norm)[links.partners]
+    given = arrays(features, norm, features, links.starts, links.partners, scales, weights.flatten() * links.share, cosines)
+    side_by_side(compiled.pull, even_bounds(len(features)), *given, *arrays(d_W.view_as(features)))
+    return _value(links, cosines)
+
+
+def _value(links: Links, cosines: torch.Tensor) -> torch.Tensor:
+    """The penalty, from each feature's sum of cosines with its partners."""
     return (len(links.partners) - cosines.sum()) * (links.share / 2)
 
 

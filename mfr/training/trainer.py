@@ -12,7 +12,7 @@ import torch
 
 from mfr.compute.threads import prefetched
 from mfr.config.training import Method, Train
-from mfr.mutual.dead_latents import add_auxk, overwrite, transplants
+from mfr.mutual.dead_latents import add_auxk, idle_steps, overwrite, transplants
 from mfr.mutual.penalty import Penalty, PenaltyCurve
 from mfr.mutual.reinitialisation import restart, to_restart
 from mfr.runtime.interruption import Interrupted, Interruption, check, deferred
@@ -64,7 +64,7 @@ class Trainer:
             fused=True,
         )
         self.features = None if vectors.features is None else vectors.features.to(device)
-        self.loss_and_gradients = (step_cpu if device.type == "cpu" else step).loss_and_gradients
+        self.steps_on_cpu = step_cpu.Steps(self.members)
         self.penalty = Penalty(method.penalty, self.saes, self.d_W) if method.penalty else None
         self.progress = Progress(reinits=[0] * len(settings.k))
         self.watch = Watch(settings.k)
@@ -118,11 +118,11 @@ class Trainer:
     def step(self, x: torch.Tensor) -> None:
         """Take one training step on the batch x (B, d)."""
         seen = with_white_noise(x, self.settings.noise_db, self.seed, self.progress.step)
-        steps = [self.loss_and_gradients(member, seen, x) for member in self.members]
+        steps = self._losses_and_gradients(seen, x)
         losses, counts = torch.stack([own.loss for own in steps]), torch.stack([own.counts for own in steps])
         self._find_partners(losses)
         self.watch.losses.append(losses)
-        self.idle = torch.where(counts > 0, 0, self.idle + 1)
+        self.idle = idle_steps(self.idle, counts)
         if self.penalty:
             self.penalty.add_gradient(self.progress.step, losses, self.idle)
         self._add_auxk(steps, seen, x)
@@ -134,6 +134,12 @@ class Trainer:
         self._transplant()
         if is_logged(self.progress.step, self.settings):
             self._log(shares)
+
+    def _losses_and_gradients(self, seen: torch.Tensor, x: torch.Tensor) -> list[Step]:
+        if self.device.type != "cpu":
+            return [step.loss_and_gradients(member, seen, x) for member in self.members]
+        attraction = self.penalty.attraction(self.progress.step, self.idle) if self.penalty else None
+        return self.steps_on_cpu(seen, x, attraction)
 
     def _find_partners(self, losses: torch.Tensor) -> None:
         if self.penalty and self.penalty.is_due(self.progress.step):

@@ -3,10 +3,14 @@ import math
 import pytest
 import torch
 
+from mfr.config.training import Penalty as Settings
+from mfr.mutual.dead_latents import idle_steps
 from mfr.mutual.matches import links, match
-from mfr.mutual.penalty import alpha, pull, pull_cpu, warmup
+from mfr.mutual.penalty import Penalty, alpha, pull, pull_cpu, warmup
 from mfr.saes.assignment import CANDIDATES
-from mfr.saes.ensemble import unevenness
+from mfr.saes.ensemble import Ensemble, unevenness
+from mfr.saes.step import Member
+from mfr.saes.step_cpu import Steps
 from tests.support.dense import dense_penalty, dense_weights
 
 PULLS = [pytest.param(pull, id="torch"), pytest.param(pull_cpu, id="compiled")]
@@ -29,6 +33,37 @@ def test_penalty_and_gradient_equal_dense_autograd(pull, matching: str, n: int) 
     expected.backward()
     assert value.item() == pytest.approx(expected.item(), abs=1e-6)
     assert (gradient - 1 - weights[..., None] * W_dense.grad).norm() < 1e-5 * W_dense.grad.norm() + 1e-6
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(("matching", "latents"), [("hungarian", "all"), ("max", "all"), ("mutual", "live"), ("max", "dead")])
+@pytest.mark.parametrize("rows", [40, 3000])  # one block of rows, and several
+def test_the_gradient_within_a_step_equals_that_added_after_it(matching: str, latents: str, rows: int, threads: int) -> None:
+    settings = Settings(
+        matching=matching, alpha="relative", alpha_factor=1.0, warmup=4, refresh=50, latents=latents, dead_after=2
+    )
+    saes = Ensemble.random([2, 3, 9], 30, 19, "topk", seed=5)
+    x = torch.randn(rows, 19, generator=torch.Generator().manual_seed(6))
+    x[:, 3:] = 0  # so that some latents are dead
+    idle, before = torch.arange(90).view(3, 30) % 4, torch.get_num_threads()
+    torch.set_num_threads(threads)
+    results = []
+    for within in (True, False):
+        d_W, d_b = torch.full_like(saes.W, 7), torch.full_like(saes.b, 7)
+        penalty = Penalty(settings, saes, d_W)
+        assert penalty.attraction(1, idle) is None  # no partners yet
+        penalty.find_partners()
+        penalty.alpha = 0.7
+        assert penalty.attraction(50, idle) is None  # to be matched first
+        members = [Member(*own, "topk") for own in zip(saes.W, saes.b, d_W, d_b, saes.k)]
+        steps = Steps(members)(x, None, penalty.attraction(1, idle) if within else None)
+        losses, counts = torch.stack([own.loss for own in steps]), torch.stack([own.counts for own in steps])
+        penalty.add_gradient(1, losses, idle_steps(idle, counts))
+        results.append((d_W, d_b, penalty.value))
+    torch.set_num_threads(before)
+    plain = torch.zeros_like(saes.W)
+    Steps([Member(*own, "topk") for own in zip(saes.W, saes.b, plain, d_b, saes.k)])(x)
+    assert all(map(torch.equal, *results)) and not torch.equal(d_W, plain)
 
 
 def test_every_match_is_linked_in_both_directions() -> None:

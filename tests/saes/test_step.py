@@ -131,6 +131,20 @@ def test_the_number_of_threads_does_not_change_the_compiled_step() -> None:
     assert all(torch.equal(d_W, results[0][0]) and torch.equal(d_b, results[0][1]) for d_W, d_b in results)
 
 
+def test_buffers_that_are_used_again_leave_nothing_behind() -> None:
+    # Batches of several blocks of rows and of one, with SAEs of different k.
+    generator = torch.Generator().manual_seed(4)
+    saes = [member(*weights(200, 16), k) for k in (3, 20)]
+    steps = step_cpu.Steps(saes)
+    for rows in (3000, 3000, 50, 3000):
+        x = torch.randn(rows, 16, generator=generator)
+        for own, step in zip(saes, steps(x)):
+            alone = member(own.W, own.b, own.k)
+            expected = step_cpu.loss_and_gradients(alone, x)
+            assert torch.equal(own.d_W, alone.d_W) and torch.equal(own.d_b, alone.d_b)
+            assert torch.equal(step.g, expected.g) and torch.equal(step.counts, expected.counts) and step.loss == expected.loss
+
+
 def test_negative_latents_are_kept_by_topk_and_clipped_by_relu() -> None:
     W, b = weights(6, 4)
     x = torch.randn(50, 4, generator=torch.Generator().manual_seed(5))
