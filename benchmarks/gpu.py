@@ -118,7 +118,7 @@ SECTIONS = {
     "end to end": Section("end_to_end", partial(sections.end_to_end, refresh=50), 90),
     "G": Section("steps", partial(sections.steps, name="G"), 60),
     "E": Section("steps", partial(sections.steps, name="E"), 60),
-    "XL": Section("steps", partial(sections.steps, name="XL"), 100),
+    "XL": Section("steps", partial(sections.steps, name="XL"), 110),
     "activations": Section("activations", sections.activations, 60),
     "end to end, matching at every step": Section("end_to_end", partial(sections.end_to_end, refresh=1), 90),
     "matchings": Section("matchings", sections.matchings, 60),

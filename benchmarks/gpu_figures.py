@@ -40,7 +40,7 @@ XL = Train(hidden=65536, k=[64, 64], batch=4096, steps=1_000_000, learning_rate=
 FULL = Sizes(
     shapes=SHAPES | {"XL": Shape(size=4096, train=XL, drawn=False)},
     refresh=50,
-    rounds=2,
+    rounds=3,
     matched=[16384, 65536],
     matched_size=4096,
     vectors=100_000_000,
@@ -76,7 +76,7 @@ class Outcome(BaseModel):
 class StepFigures(BaseModel):
     """One shape in one precision: ratios, and milliseconds (*_ms) per product, step or matching.
 
-    mfr_over_step is over whole periods between two matchings, with one matching each; pull_over_step leaves matchings out.
+    pull_ms is a step with MFR between two matchings, mfr_ms the mean step of a period: `refresh` steps with one matching.
     dense_ms is null if dense autograd does not fit the memory; dense_error says so. first_matching_ms is spent once per run.
     peak_memory_mb is that of training with MFR: on the GPU, or of the process on a CPU.
     """

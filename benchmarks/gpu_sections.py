@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import chdir, closing
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import mean, median
@@ -38,6 +39,8 @@ from stages import train as stage
 ROOT = Path(__file__).parents[1]
 TESTED = ("tests/saes", "tests/mutual", "tests/training")  # the folders of all tests with the marker `cuda`
 PRECISIONS: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
+BLOCK_S = 1.0  # at most, of calls that are timed in a row
+LOG_EVERY = 1000
 MAX_GAP = Penalty(matching="hungarian").max_gap
 CORES = len(os.sched_getaffinity(0))
 
@@ -66,7 +69,7 @@ def steps(sizes: Sizes, name: str) -> Iterator[StepFigures]:
     with tempfile.TemporaryDirectory() as folder, Vectors(stored(shape, Path(folder), batches=4)) as vectors:
         for precision in PRECISIONS:
             allow_tf32(precision == "tf32")
-            train = shape.train.model_copy(update={"precision": precision, "log_every": sizes.refresh})
+            train = shape.train.model_copy(update={"precision": precision, "log_every": LOG_EVERY})
             yield _step_figures(name, vectors, train, sizes, device)
 
 
@@ -84,11 +87,11 @@ def _step_figures(name: str, vectors: Vectors, train: Train, sizes: Sizes, devic
     del mfr
     trainer = Trainer(vectors, train, Method(), 0, device)
     trainer.progress.step = EARLY_STEPS
-    step_s = _each(lambda: trainer.step(next(again)), sizes.refresh - 1, sizes.rounds, device)
+    step_s = _each(lambda: trainer.step(next(again)), sizes.refresh, sizes.rounds, device)
     gemm_s = _each(_gemm(trainer, train.precision, next(again)), sizes.refresh, sizes.rounds, device)
     dense_s, dense_error = None, None
     try:
-        dense_s = _each(dense(train, trainer, next(again)), 5, sizes.rounds, device)
+        dense_s = _each(dense(train, trainer, next(again)), sizes.refresh, sizes.rounds, device)
     except torch.OutOfMemoryError as error:
         dense_error = str(error).partition("\n")[0]
     return StepFigures(
@@ -116,15 +119,16 @@ def _with_mfr(mfr: Trainer, again: Iterator[torch.Tensor], sizes: Sizes) -> tupl
     penalty, device = mfr.penalty, mfr.device
     assert penalty
     first_s = seconds(penalty.find_partners, device)
-    # After the first 100 steps, which the learning curves log more often; the next step is due for a matching.
-    mfr.progress.step = -(-EARLY_STEPS // sizes.refresh) * sizes.refresh
-    between, matched = [], []
+    due = -(-EARLY_STEPS // sizes.refresh) * sizes.refresh  # a step after those that the learning curves log more often
+    between, matched, count = [], [], 3
     for _ in range(sizes.rounds + 1):
+        mfr.progress.step = due
         matched.append(seconds(lambda: mfr.step(next(again)), device))
-        between.append(seconds(lambda: _steps(mfr, islice(again, sizes.refresh - 1)), device))
-    # The first period also warms up.
-    pull_s, matching_step_s = median(between[1:]) / (sizes.refresh - 1), mean(matched[1:])
-    whole = (sum(between[1:]) + sum(matched[1:])) / (sizes.rounds * sizes.refresh)
+        between.append(seconds(partial(_steps, mfr, islice(again, count)), device) / count)
+        count = _count(between[-1], sizes.refresh - 1)
+    # The first round warms up.
+    pull_s, matching_step_s = median(between[1:]), mean(matched[1:])
+    whole = (pull_s * (sizes.refresh - 1) + matching_step_s) / sizes.refresh
     return first_s, pull_s, max(matching_step_s - pull_s, 0.0), whole
 
 
@@ -133,10 +137,16 @@ def _steps(trainer: Trainer, batches: Iterable[torch.Tensor]) -> None:
         trainer.step(x)
 
 
-def _each(run: Callable[[], object], count: int, rounds: int, device: torch.device) -> float:
-    """Seconds of one call among `count` in a row, without waiting in between: the median over rounds, after one to warm up."""
-    times = [seconds(lambda: [run() for _ in range(count)], device) / count for _ in range(rounds + 1)]
-    return median(times[1:])
+def _count(one_s: float, most: int) -> int:
+    """How many calls in a row to time, if one takes `one_s` seconds."""
+    return max(1, min(most, int(BLOCK_S / one_s)))
+
+
+def _each(run: Callable[[], object], most: int, rounds: int, device: torch.device) -> float:
+    """Seconds of one call among `most` in a row or fewer, without waiting in between: the median over rounds."""
+    run()
+    count = _count(seconds(run, device), most)
+    return median(seconds(lambda: [run() for _ in range(count)], device) / count for _ in range(rounds))
 
 
 def _gemm(trainer: Trainer, precision: Precision, x: torch.Tensor) -> Callable[[], object]:
