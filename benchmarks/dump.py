@@ -16,6 +16,7 @@ from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -24,7 +25,7 @@ from pydantic import BaseModel
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmarks.figures import highest_rss_kb, seconds, show
-from mfr.compute.devices import limit_threads
+from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.experiment import Execution
 from mfr.config.language_model import DumpActivations, PrepareModel, Text
 from mfr.sources.language_model.gpt2 import train_tokenizer
@@ -37,7 +38,6 @@ GPT2_SMALL = GPT2Config()
 DUMP = DumpActivations(train_tokens=32_000, heldout_tokens=127, batch=32)
 VOCABULARY = 4096
 DOCUMENTS, CHARACTERS = 600, 4000
-CPU = torch.device("cpu")
 
 
 class Figures(BaseModel):
@@ -62,39 +62,55 @@ class Stop(Exception):  # noqa: N818
     """Stops the model once it has reached the hook."""
 
 
+class Rates(NamedTuple):
+    """Tokens of a round, the model's size, and tokens per second by the clock and of processor time: medians over rounds."""
+
+    tokens: int
+    model_mb: float
+    dump: np.ndarray
+    hook: np.ndarray
+
+
 def measure(config: GPT2Config, dump: DumpActivations, rounds: int, threads: int) -> Figures:
-    """Time dumps of a model with this configuration, in a temporary folder."""
+    """Time dumps of a model with this configuration on the CPU, in a temporary folder."""
     execution = Execution(device="cpu", threads=threads)
     limit_threads(threads)
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        text = _prepare(config, execution)
+        text = prepare(config, execution, Text(), DOCUMENTS)
         peak = get_context("spawn").Pool(1).apply(peak_rss_mb, (text, dump, execution))
-        model = prepared(Path("model"), "folder")
-        bridge, plain = load(model, CPU), GPT2LMHeadModel.from_pretrained("folder").eval()
-        found = text_files(text)
-        job = Job(model.manifest, load_tokenizer(model), bridge, text, found, pin(text, found), dump, [])
-        activation_size(bridge, dump.hook)
-        times: dict[str, list[tuple[float, float]]] = {"dump": [], "hook": []}
-        for round_ in range(rounds):
-            files = Path("train.h5"), Path("heldout.h5")
-            times["dump"].append(_timed(partial(dump_activations.write, job, execution, *files)))
-            batches = [batch for path in files for batch in _tokens(path).split(dump.batch)]
-            times["hook"].append(_timed(partial(_hook, plain, batches)))
-            print(f"round {round_ + 1} of {rounds}", file=sys.stderr, flush=True)
-        tokens = sum(batch.numel() for batch in batches)
-    rates = {name: tokens / np.median(each, axis=0) for name, each in times.items()}
-    ratio, cpu_ratio = (rates["dump"] / rates["hook"]).tolist()
+        found = rates(text, dump, rounds, execution)
+    ratio, cpu_ratio = (found.dump / found.hook).tolist()
     return Figures(
         threads=threads,
         rounds=rounds,
-        tokens=tokens,
+        tokens=found.tokens,
         dump_over_hook=ratio,
         dump_over_hook_cpu=cpu_ratio,
         peak_rss_mb=peak,
-        model_mb=sum(parameter.nbytes for parameter in plain.parameters()) / 2**20,
-        dump_tokens_per_s=float(rates["dump"][0]),
-        hook_tokens_per_s=float(rates["hook"][0]),
+        model_mb=found.model_mb,
+        dump_tokens_per_s=float(found.dump[0]),
+        hook_tokens_per_s=float(found.hook[0]),
     )
+
+
+def rates(text: Text, dump: DumpActivations, rounds: int, execution: Execution) -> Rates:
+    """Time dumps of the model that `prepare` wrote to the current folder."""
+    device = resolve_device(execution.device)
+    model = prepared(Path("model"), "folder")
+    bridge, plain = load(model, device), GPT2LMHeadModel.from_pretrained("folder").eval().to(device)
+    found = text_files(text)
+    job = Job(model.manifest, load_tokenizer(model), bridge, text, found, pin(text, found), dump, [])
+    activation_size(bridge, dump.hook)
+    times: dict[str, list[tuple[float, float]]] = {"dump": [], "hook": []}
+    for round_ in range(rounds):
+        files = Path("train.h5"), Path("heldout.h5")
+        times["dump"].append(_timed(partial(dump_activations.write, job, execution, *files), device))
+        batches = [batch for path in files for batch in _tokens(path).split(dump.batch)]
+        times["hook"].append(_timed(partial(_hook, plain, [batch.to(device) for batch in batches]), device))
+        print(f"round {round_ + 1} of {rounds}", file=sys.stderr, flush=True)
+    tokens = sum(batch.numel() for batch in batches)
+    of_dump, of_hook = (tokens / np.median(each, axis=0) for each in times.values())
+    return Rates(tokens, sum(parameter.nbytes for parameter in plain.parameters()) / 2**20, of_dump, of_hook)
 
 
 def peak_rss_mb(text: Text, dump: DumpActivations, execution: Execution) -> float:
@@ -104,16 +120,17 @@ def peak_rss_mb(text: Text, dump: DumpActivations, execution: Execution) -> floa
     return (highest_rss_kb() - before) / 1024
 
 
-def _prepare(config: GPT2Config, execution: Execution) -> Text:
+def prepare(config: GPT2Config, execution: Execution, documentation: Text, count: int) -> Text:
     """Write the inputs of a dump to the current folder.
 
-    Saves the model with a tokenizer in `folder`, pins it in `model`, and writes texts of installed packages to a file.
+    Saves the model with a tokenizer in `folder`, pins it in `model`, and writes `count` documents of installed packages to a
+    file.
     """
-    texts = list(islice(documents(Text(), text_files(Text()), "train"), DOCUMENTS))
+    texts = list(islice(documents(documentation, text_files(documentation), "train"), count))
     text = Text(text="texts.jsonl")
     pieces = [each[start : start + CHARACTERS] for each in texts for start in range(0, len(each), CHARACTERS)]
     Path(text.text).write_text("".join(json.dumps({"text": piece}) + "\n" for piece in pieces))
-    train_tokenizer(texts, VOCABULARY).save_pretrained("folder")
+    train_tokenizer(texts, min(VOCABULARY, config.vocab_size)).save_pretrained("folder")
     torch.manual_seed(0)
     GPT2LMHeadModel(config).save_pretrained("folder")
     prepare_model.run(PrepareModel(model="folder"), text, execution, Path("model"))
@@ -125,10 +142,10 @@ def _tokens(path: Path) -> torch.Tensor:
         return torch.from_numpy(file["tokens"][:]).long()
 
 
-def _timed(run: Callable[[], object]) -> tuple[float, float]:
+def _timed(run: Callable[[], object], device: torch.device) -> tuple[float, float]:
     """Elapsed seconds, and seconds of this process's processor time."""
     before = time.process_time()
-    return seconds(run, CPU), time.process_time() - before
+    return seconds(run, device), time.process_time() - before
 
 
 def _hook(plain: GPT2LMHeadModel, batches: list[torch.Tensor]) -> None:

@@ -46,7 +46,7 @@ class Shape(BaseModel):
     size: int
     train: Train
     drawn: bool
-    heldout_rows: int
+    heldout_rows: int = 1
 
 
 def _train(hidden: int, k: list[int], batch: int, rate: float) -> Train:
@@ -91,7 +91,7 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
     shape, device = SHAPES[name], resolve_device("auto")
     limit_threads(threads)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        vectors = stack.enter_context(Vectors(_file(shape, Path(folder))))
+        vectors = stack.enter_context(Vectors(stored(shape, Path(folder))))
         peak = get_context("spawn").Pool(1).apply(peak_rss_mb, (shape, vectors.path, threads))
         baseline, mfr = (Trainer(vectors, shape.train, method, 0, device) for method in (Method(), MFR))
         batches = stack.enter_context(closing(baseline.batches(0)))
@@ -99,13 +99,13 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
         first = time_first_steps(baseline, mfr, batches)
         heldout = Path(folder) / "heldout.h5" if shape.drawn else vectors.path
         evaluation = evaluation_s(baseline, heldout, shape.heldout_rows, threads)
-        again = cycle([next(batches).to(device) for _ in range(STEPS_A_ROUND)])
+        again = cycle([next(batches) for _ in range(STEPS_A_ROUND)])
         np.save(Path(folder) / "batch.npy", next(again).cpu().numpy())
         steps: dict[str, tuple[int, Callable[[], object]]] = {
             "gemm": (3, _gemm(shape, baseline, next(again))),
             "baseline": (STEPS_A_ROUND, lambda: baseline.step(next(again))),
-            "fed": (STEPS_A_ROUND, lambda: baseline.step(next(batches).to(device))),
-            "dense": (2, _dense(shape, baseline, next(again))),
+            "fed": (STEPS_A_ROUND, lambda: baseline.step(next(batches))),
+            "dense": (2, dense(shape.train, baseline, next(again))),
         }
         if SAELENS.exists():
             steps["saelens"] = (1, stack.enter_context(_saelens(shape, Path(folder) / "batch.npy", threads)))
@@ -138,18 +138,18 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
     )
 
 
-def _file(shape: Shape, folder: Path) -> Path:
-    """Vectors with two known features per latent: drawn as they are used, or some batches on disk."""
-    heldout = shape.heldout_rows if shape.drawn else 1
-    settings = GenerateSynthetic(dimension=shape.size, features=2 * shape.train.hidden, train_rows=None, heldout_rows=heldout)
-    drawn, stored = folder / "drawn.h5", folder / "stored.h5"
+def stored(shape: Shape, folder: Path, batches: int = STORED_BATCHES) -> Path:
+    """A file of vectors with two known features per latent, or 8192: drawn as they are used, or some batches on disk."""
+    features, heldout = min(2 * shape.train.hidden, 8192), shape.heldout_rows if shape.drawn else 1
+    settings = GenerateSynthetic(dimension=shape.size, features=features, train_rows=None, heldout_rows=heldout)
+    drawn, written = folder / "drawn.h5", folder / "stored.h5"
     generate_synthetic.run(settings, drawn, folder / "heldout.h5")
     if shape.drawn:
         return drawn
-    with Vectors(drawn) as vectors, VectorWriter(stored, "synthetic", {"vectors": ((shape.size,), "float16")}) as writer:
-        for rows in islice(vectors.batches(shape.train.batch, 0), STORED_BATCHES):
+    with Vectors(drawn) as vectors, VectorWriter(written, "synthetic", {"vectors": ((shape.size,), "float16")}) as writer:
+        for rows in islice(vectors.batches(shape.train.batch, 0), batches):
             writer.append(vectors=rows.numpy().astype(np.float16))
-    return stored
+    return written
 
 
 def _gemm(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
@@ -157,18 +157,21 @@ def _gemm(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], objec
     return lambda: [torch.addmm(own.b, x, own.W.T, out=out) for own in trainer.members]
 
 
-def _dense(shape: Shape, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
-    """A step of the same SAEs with a dense latent matrix, autograd and fused AdamW."""
+def dense(train: Train, trainer: Trainer, x: torch.Tensor) -> Callable[[], object]:
+    """A step of the same SAEs with a dense latent matrix, autograd and fused AdamW; in bfloat16, of all products."""
     saes = [[torch.nn.Parameter(tensor.clone()) for tensor in (own.W, own.b)] for own in trainer.members]
-    optimizer = torch.optim.AdamW(chain.from_iterable(saes), lr=shape.train.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(chain.from_iterable(saes), lr=train.learning_rate, fused=True)
+    rounded = torch.autocast(x.device.type, torch.bfloat16, enabled=train.precision == "bfloat16")
 
     def step() -> None:
         optimizer.zero_grad()
-        for (W, b), k in zip(saes, shape.train.k, strict=True):
-            pre = x @ W.T + b
-            top = pre.topk(k, dim=1, sorted=False)
-            z = torch.zeros_like(pre).scatter(1, top.indices, top.values)
-            (z @ torch.nn.functional.normalize(W, dim=1) - x).square().mean().backward()
+        for (W, b), k in zip(saes, train.k, strict=True):
+            with rounded:
+                pre = x @ W.T + b
+                top = pre.topk(k, dim=1, sorted=False)
+                z = torch.zeros_like(pre).scatter(1, top.indices, top.values)
+                x_hat = z @ torch.nn.functional.normalize(W, dim=1)
+            (x_hat - x).square().mean().backward()
         optimizer.step()
 
     return step
@@ -198,7 +201,7 @@ def peak_rss_mb(shape: Shape, path: Path, threads: int) -> float:
         trainer = Trainer(vectors, shape.train, MFR, 0, resolve_device("auto"))
         with closing(trainer.batches(0)) as batches:
             for x in islice(batches, MEMORY_STEPS):
-                trainer.step(x.to(trainer.device))
+                trainer.step(x)
         trainer.save(Saving(path.with_name("checkpoint.safetensors"), "benchmark", every_s=0))
     return (highest_rss_kb() - before) / 1024
 

@@ -70,10 +70,11 @@ Item = TypeVar("Item")
 def prefetched(items: Iterator[Item], ahead: int) -> Generator[Item]:
     """The same items in the same order, computed by another thread up to `ahead` items early.
 
-    An exception of `items` is raised in its turn.
+    An exception of `items` is raised in its turn. The thread may use as many threads of torch as the caller's.
     """
     end = object()
-    with ThreadPoolExecutor(1) as thread:
+    # A thread takes torch's number from whichever thread set it last, perhaps one of `each`.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(torch.get_num_threads(),)) as thread:
         waiting = deque(thread.submit(next, items, end) for _ in range(ahead))
         while (item := waiting.popleft().result()) is not end:
             waiting.append(thread.submit(next, items, end))

@@ -116,10 +116,12 @@ def pull(W: torch.Tensor, links: Links, weights: torch.Tensor, d_W: torch.Tensor
     """
     features, d_features = W.view(-1, W.shape[2]), d_W.view(-1, W.shape[2])
     norm: torch.Tensor = features.norm(dim=1, keepdim=True)
-    u = features / norm
-    together = embedding_bag(links.partners, u, links.starts[:-1], mode="sum")
-    cosines = (together * u).sum(dim=1, keepdim=True)
-    d_features.sub_((together - cosines * u) * (weights.view(-1, 1) * links.share / norm))
+    of_partners = norm.reciprocal().flatten()[links.partners]
+    together = embedding_bag(links.partners, features, links.starts[:-1], per_sample_weights=of_partners, mode="sum")
+    cosines = (together * features).sum(dim=1, keepdim=True) / norm
+    scale = weights.view(-1, 1) * links.share / norm
+    # In place: at large shapes each tensor of this size counts.
+    d_features.addcmul_(together, scale, value=-1).addcmul_(features, scale * cosines / norm)
     return (len(links.partners) - cosines.sum()) * (links.share / 2)
 
 

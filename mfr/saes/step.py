@@ -53,7 +53,7 @@ def loss_and_gradients(member: Member, x: torch.Tensor, target: torch.Tensor | N
     """Compute one SAE's loss on x (B, d) and overwrite d_W and d_b with its gradient.
 
     The loss is the mean squared error per element. If x is noisy, `target` (B, d) is the clean x, and the error is x̂ − target.
-    Works on any device without synchronising; `mfr.saes.step_cpu` is faster on a CPU.
+    Works on any device. It is the reference for `mfr.saes.step_cpu` and `mfr.saes.step_gpu`, which are faster.
     """
     W, k = member.W, member.k
     norm = W.norm(dim=1)

@@ -10,22 +10,21 @@ from pathlib import Path
 
 import torch
 
-from mfr.compute.threads import prefetched
 from mfr.config.training import Method, Train
 from mfr.mutual.dead_latents import add_auxk, idle_steps, overwrite, transplants
 from mfr.mutual.penalty import Penalty, PenaltyCurve
 from mfr.mutual.reinitialisation import restart, to_restart
 from mfr.runtime.interruption import Interrupted, Interruption, check, deferred
 from mfr.runtime.progress import Ticker, duration
-from mfr.saes import step, step_cpu
+from mfr.saes import step_cpu
 from mfr.saes.ensemble import Ensemble, random_features, unevenness
 from mfr.saes.step import Member, Step
-from mfr.training import checkpoint
+from mfr.saes.step_gpu import EnsembleStep
+from mfr.training import checkpoint, feed
 from mfr.training.curves import DEAD_STEPS, CurveRow, Likeness, Progress, Watch, is_logged, is_measured, likeness
 from mfr.training.inputs import measured, raw, with_white_noise
 from mfr.vectors.reader import Vectors
 
-BATCHES_AHEAD = 4
 RATE_STEPS = 10  # steps after the first, from which the rate is known
 
 
@@ -65,6 +64,8 @@ class Trainer:
         )
         self.features = None if vectors.features is None else vectors.features.to(device)
         self.steps_on_cpu = step_cpu.Steps(self.members)
+        at_once = EnsembleStep(self.saes, self.d_W, self.d_b, settings.precision)
+        self.losses_and_gradients = self._one_by_one if device.type == "cpu" else at_once
         self.penalty = Penalty(method.penalty, self.saes, self.d_W) if method.penalty else None
         self.progress = Progress(reinits=[0] * len(settings.k))
         self.watch = Watch(settings.k)
@@ -93,7 +94,7 @@ class Trainer:
         started = saved = time.monotonic()
         with closing(self.batches(first)) as batches:
             for x in islice(batches, self.settings.steps - first):
-                self.step(x.to(self.device, non_blocking=True))
+                self.step(x)
                 check()
                 now, done = time.monotonic(), self.progress.step
                 if done == first + 1:
@@ -104,21 +105,13 @@ class Trainer:
                     self.save(saving)
 
     def batches(self, first: int) -> Generator[torch.Tensor]:
-        """Training batches (B, d) from step `first` on.
-
-        A thread prepares batches ahead if they come from a file or go to a GPU. Otherwise all cores are already at work.
-        """
-        batches = self.vectors.batches(self.settings.batch, self.seed, first)
-        if self.settings.inputs == "scaled":
-            batches = (self.scaling.apply_(x) for x in batches)
-        if self.device.type == "cuda":
-            return prefetched(map(torch.Tensor.pin_memory, batches), BATCHES_AHEAD)
-        return batches if self.vectors.drawn else prefetched(batches, BATCHES_AHEAD)
+        """Training batches (B, d) from step `first` on, on the trainer's device."""
+        return feed.batches(self.vectors, self.settings, self.scaling, self.seed, first, self.device)
 
     def step(self, x: torch.Tensor) -> None:
-        """Take one training step on the batch x (B, d)."""
+        """Take one training step on the batch x (B, d), which is on the trainer's device."""
         seen = with_white_noise(x, self.settings.noise_db, self.seed, self.progress.step)
-        steps = self._losses_and_gradients(seen, x)
+        steps = self.losses_and_gradients(seen, x)
         losses, counts = torch.stack([own.loss for own in steps]), torch.stack([own.counts for own in steps])
         self._find_partners(losses)
         self.watch.losses.append(losses)
@@ -135,9 +128,7 @@ class Trainer:
         if is_logged(self.progress.step, self.settings):
             self._log(shares)
 
-    def _losses_and_gradients(self, seen: torch.Tensor, x: torch.Tensor) -> list[Step]:
-        if self.device.type != "cpu":
-            return [step.loss_and_gradients(member, seen, x) for member in self.members]
+    def _one_by_one(self, seen: torch.Tensor, x: torch.Tensor) -> list[Step]:
         attraction = self.penalty.attraction(self.progress.step, self.idle) if self.penalty else None
         return self.steps_on_cpu(seen, x, attraction)
 

@@ -154,15 +154,19 @@ class Vectors:
         A batch depends only on `seed` and its number. The file's rows come in shuffled order, each once per epoch. If the file
         is `drawn`, rows are drawn as they are used.
         """
-        rows = self._drawn(batch, seed, first * batch) if self.drawn else self._shuffled(batch, seed, first * batch)
+        rows = self._drawn(batch, seed, first) if self.drawn else self._shuffled(batch, seed, first * batch)
         yield from map(torch.from_numpy, rows)
 
-    def _drawn(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
-        """Batches drawn by the source, from row number `first`."""
-        assert self.features is not None and self._draw is not None
+    def codes(self, batch: int, seed: int, first: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Codes of the `batches` of a `drawn` file: active features, uint16, and coefficients, each (batch, a)."""
+        assert self._draw is not None
         draw = self._draw(self.fact("drawn"), seed)
-        for row in count(first, batch):
-            yield combine(self.features.numpy(), *draw(row, batch))
+        return (draw(row, batch) for row in count(first * batch, batch))
+
+    def _drawn(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
+        """Batches drawn by the source, from batch number `first`."""
+        assert self.features is not None
+        return (combine(self.features.numpy(), *code) for code in self.codes(batch, seed, first))
 
     def _shuffled(self, batch: int, seed: int, first: int) -> Iterator[np.ndarray]:
         """Batches of the file's rows, from row number `first`.

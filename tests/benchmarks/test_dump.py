@@ -8,7 +8,6 @@ from tests.support.models import CONTEXT
 
 def test_the_benchmark_measures_a_small_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dump, "DOCUMENTS", 60)
-    monkeypatch.setattr(dump, "VOCABULARY", 512)
     config = GPT2Config(vocab_size=512, n_positions=CONTEXT, n_embd=8, n_layer=1, n_head=2)
     settings = DumpActivations(context=CONTEXT, train_tokens=100, heldout_tokens=30, batch=2)
     figures = dump.measure(config, settings, rounds=2, threads=1)

@@ -3,8 +3,9 @@ from collections.abc import Iterator
 from itertools import count, islice
 
 import pytest
+import torch
 
-from mfr.compute.threads import prefetched
+from mfr.compute.threads import each, prefetched
 
 
 def test_items_come_in_order_from_another_thread() -> None:
@@ -37,3 +38,13 @@ def test_what_the_items_raise_comes_in_its_turn() -> None:
     assert [next(ahead), next(ahead)] == [1, 2]
     with pytest.raises(OSError, match="gone"):
         next(ahead)
+
+
+def test_the_other_thread_computes_with_as_many_threads_as_the_callers() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        each(abs, [1])  # leaves torch's number for threads that begin later at 1
+        assert next(prefetched(iter(torch.get_num_threads, None), 1)) == 2
+    finally:
+        torch.set_num_threads(before)

@@ -12,6 +12,7 @@ from mfr.saes.ensemble import Ensemble, unevenness
 from mfr.saes.step import Member
 from mfr.saes.step_cpu import Steps
 from tests.support.dense import dense_penalty, dense_weights
+from tests.support.gpu import CUDA, needs_gpu, without_waiting
 
 PULLS = [pytest.param(pull, id="torch"), pytest.param(pull_cpu, id="compiled")]
 
@@ -64,6 +65,36 @@ def test_the_gradient_within_a_step_equals_that_added_after_it(matching: str, la
     plain = torch.zeros_like(saes.W)
     Steps([Member(*own, "topk") for own in zip(saes.W, saes.b, plain, d_b, saes.k)])(x)
     assert all(map(torch.equal, *results)) and not torch.equal(d_W, plain)
+
+
+@needs_gpu
+@pytest.mark.parametrize("matching", ["hungarian", "max", "mutual"])
+def test_matches_and_penalty_on_a_gpu_equal_those_on_the_cpu_and_the_penalty_waits_for_nothing(matching: str) -> None:
+    W = torch.randn(3, 40, 6, generator=torch.Generator().manual_seed(1)) * 2
+    weights = torch.rand(3, 40, generator=torch.Generator().manual_seed(2))
+    there, weights_there, gradient_there = W.to(CUDA), weights.to(CUDA), torch.ones_like(W, device=CUDA)
+    here, found = match(W, matching, 0.0), match(there, matching, 0.0)
+    assert all(torch.equal(a.columns, b.columns.cpu()) and torch.equal(a.rows, b.rows.cpu()) for a, b in zip(here, found))
+    linked = links(found, 3, 40)
+    with without_waiting():
+        value = pull(there, linked, weights_there, gradient_there)
+    gradient = torch.ones_like(W)
+    assert value.item() == pytest.approx(pull(W, links(here, 3, 40), weights, gradient).item(), rel=1e-5)
+    assert torch.allclose(gradient_there.cpu(), gradient, atol=1e-5)
+
+
+@needs_gpu
+def test_partners_that_are_followed_on_a_gpu_stay_near_the_best() -> None:
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(3, 60, 8, generator=generator)
+    followed = match(W.to(CUDA), "hungarian", 0.002)
+    for _ in range(5):
+        W = W + 0.3 * torch.randn(W.shape, generator=generator)
+        followed, exact = match(W.to(CUDA), "hungarian", 0.002, followed), match(W, "hungarian", 0.0)
+        zero = torch.zeros(3, 60)
+        penalty = pull(W.to(CUDA), links(followed, 3, 60), zero.to(CUDA), torch.zeros_like(W, device=CUDA)).item()
+        best = pull(W, links(exact, 3, 60), zero, torch.zeros_like(W)).item()
+        assert best - 1e-5 <= penalty <= best + 0.002 + 1e-5
 
 
 def test_every_match_is_linked_in_both_directions() -> None:

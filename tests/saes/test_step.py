@@ -177,18 +177,3 @@ def test_first_weights_depend_on_seed_and_sae() -> None:
     assert torch.equal(first.W, again.W)
     assert not torch.equal(first.W, other.W) and not torch.equal(first.W[0], first.W[1])
     assert torch.allclose(first.W.norm(dim=2), torch.ones(2, 20))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_gradients_on_a_gpu_equal_those_on_the_cpu_and_wait_for_nothing() -> None:
-    W, b = weights(48, 16)
-    x = torch.randn(64, 16)
-    here, there = member(W, b, 5), member(W.cuda(), b.cuda(), 5)
-    x_there = x.cuda()
-    on_any_device.loss_and_gradients(here, x)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        on_any_device.loss_and_gradients(there, x_there)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    assert torch.allclose(here.d_W, there.d_W.cpu(), atol=1e-5)

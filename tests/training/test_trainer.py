@@ -1,4 +1,5 @@
 import re
+from contextlib import ExitStack, closing, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -7,13 +8,15 @@ import pytest
 import torch
 
 from mfr.config.training import AuxK, Method
-from mfr.mutual.penalty import warmup
+from mfr.mutual.penalty import pull, warmup
 from mfr.runtime.errors import UserError
 from mfr.saes.ensemble import Ensemble
-from mfr.training.curves import DEAD_STEPS
+from mfr.saes.step_gpu import EnsembleStep
+from mfr.training.curves import DEAD_STEPS, is_logged
 from mfr.training.trainer import RATE_STEPS, Trainer
 from mfr.vectors.reader import Vectors
 from tests.support.dense import dense_loss, dense_penalty, dense_weights
+from tests.support.gpu import CUDA, needs_gpu, without_waiting
 from tests.support.small_training import CPU, DYING, METHODS, PENALTY, saving, settings
 
 
@@ -168,18 +171,47 @@ def test_the_curves_show_what_stale_partners_lost(data: Path, tmp_path: Path, ma
     assert all(stale[step] == stale[step + 3] for step in (5, 9, 13, 17))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_training_on_a_gpu_is_near_that_on_the_cpu_and_waits_at_logs_only(data: Path) -> None:
+@pytest.mark.parametrize("method", list(METHODS))
+def test_the_step_of_a_gpu_trains_like_that_of_the_cpu(data: Path, method: str) -> None:
     with Vectors(data) as vectors:
-        cpu, gpu = (Trainer(vectors, settings(log_every=50), METHODS["mfr"], 0, torch.device(name)) for name in ("cpu", "cuda"))
-        for step, x in enumerate(islice(vectors.batches(32, 0), 20)):
-            cpu.step(x)
-            torch.cuda.set_sync_debug_mode("default")
-            there = x.cuda()
-            torch.cuda.set_sync_debug_mode("default" if step % PENALTY.refresh == 0 else "error")
-            gpu.step(there)
-        torch.cuda.set_sync_debug_mode("default")
+        compiled, at_once = (Trainer(vectors, settings(), METHODS[method], 0, CPU) for _ in range(2))
+        at_once.losses_and_gradients = EnsembleStep(at_once.saes, at_once.d_W, at_once.d_b)
+        if at_once.penalty:
+            at_once.penalty.pull = pull
+        for x in islice(vectors.batches(32, 0), 20):
+            compiled.step(x)
+            at_once.step(x)
+    assert torch.allclose(compiled.saes.W, at_once.saes.W, atol=1e-3) and torch.equal(compiled.idle, at_once.idle)
+
+
+LIVE = Method(penalty=PENALTY.model_copy(update={"alpha": "relative", "latents": "live"}), schedule="linear", inputs="scaled")
+
+
+@needs_gpu
+@pytest.mark.parametrize("method", [METHODS["baseline"], METHODS["mfr"], LIVE], ids=["baseline", "mfr", "live"])
+def test_training_on_a_gpu_is_near_that_on_the_cpu_and_waits_at_logs_and_matchings_only(data: Path, method: Method) -> None:
+    with Vectors(data) as vectors, ExitStack() as stack:
+        cpu, gpu = (Trainer(vectors, settings(log_every=50), method, 0, device) for device in (CPU, CUDA))
+        batches = [stack.enter_context(closing(trainer.batches(0))) for trainer in (cpu, gpu)]
+        for done in range(20):
+            may_wait = done % PENALTY.refresh == 0 or is_logged(done + 1, gpu.settings)
+            cpu.step(next(batches[0]))
+            with nullcontext() if may_wait else without_waiting():
+                gpu.step(next(batches[1]))
     assert torch.allclose(cpu.saes.W, gpu.saes.W.cpu(), atol=1e-3)
+
+
+@needs_gpu
+def test_a_run_on_a_gpu_resumes_bit_for_bit(data: Path, tmp_path: Path) -> None:
+    with Vectors(data) as vectors:
+        whole, begun, resumed = (Trainer(vectors, settings(), METHODS["mfr"], 0, CUDA) for _ in range(3))
+        expected = whole.run(saving(tmp_path / "whole"))
+        with closing(begun.batches(0)) as batches:
+            for x in islice(batches, 11):
+                begun.step(x)
+        begun.save(saving(tmp_path / "begun"))
+        assert torch.equal(resumed.run(saving(tmp_path / "begun")).W, expected.W)
+    assert resumed.progress.curves == whole.progress.curves
 
 
 def test_time_left_is_shown_once_the_rate_is_known(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
