@@ -57,14 +57,19 @@ def pin(model: str, revision: str | None) -> PreparedModel:
     if revision is not None:
         raise UserError(f"prepare_model.revision = {revision}: {folder} is a local folder without revisions; set it to null")
     check_files(folder)
-    files = hashed(folder, files_read(folder))
-    return PreparedModel(ModelManifest(reference=None, weights_sha256=weights_sha256(folder), files=files), str(folder))
+    return PreparedModel(_manifest(None, folder), str(folder))
 
 
 def trained_here(folder: Path) -> ModelManifest:
     """The manifest of the model that prepare_model trained and saved in `folder`."""
-    files = hashed(folder, files_read(folder))
-    return ModelManifest(reference=TRAINED_HERE, weights_sha256=weights_sha256(folder), files=files)
+    return _manifest(TRAINED_HERE, folder)
+
+
+def _manifest(reference: str | None, folder: Path) -> ModelManifest:
+    files, weights = hashed(folder, files_read(folder)), weight_files(folder)
+    # Weights in a single file have its hash, and are not read again.
+    of_one = [file.sha256 for file in files if [folder / file.path] == weights]
+    return ModelManifest(reference=reference, weights_sha256=of_one[0] if of_one else weights_sha256(folder), files=files)
 
 
 def weights_sha256(folder: Path) -> str:
