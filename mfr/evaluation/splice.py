@@ -11,10 +11,11 @@ import torch
 
 from mfr.config.language_model import LanguageModel
 from mfr.config.source import SourceSection
+from mfr.evaluation.logits import Logits
 from mfr.evaluation.own import Measures, Reconstruct
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.model import check, load, prepared, run_with_hook
+from mfr.sources.language_model.model import check, load, prepared
 from mfr.sources.language_model.tokens import is_kept
 from mfr.vectors.reader import Vectors
 
@@ -115,9 +116,10 @@ def damages(
     """
     check(model, tokens, hook)
     sums = torch.zeros(3 + len(reconstructions), 2, dtype=torch.float64)
+    model_logits = Logits(model, hook, tokens[:1])
     at_once = max(1, LOGITS_AT_ONCE // (tokens.shape[1] * model.cfg.d_vocab))
     for batch, where in zip(torch.split(tokens, at_once), torch.split(replaced, at_once), strict=True):
-        kept, logits = _intact(model, batch, hook)
+        kept, logits = model_logits.intact(batch)
         intact = Intact(logits, batch)
         where = where.to(kept.device)
         rows = kept[where]
@@ -126,49 +128,31 @@ def damages(
         for total, replacement in zip(sums[1:], replacements, strict=True):
             spliced = kept.clone()
             spliced[where] = replacement
-            total += intact.damage(_with(model, batch, hook, spliced))
+            total += intact.damage(model_logits.spliced(batch, spliced))
     (loss, _), zero, mean_ablated, *spliced_in = (sums / (tokens.shape[0] * (tokens.shape[1] - 1))).tolist()
     return Damages(loss, Damage(*zero), Damage(*mean_ablated), [Damage(*values) for values in spliced_in])
 
 
-def _intact(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Activations (S, T, d) at `hook`, and logits (S, T, V)."""
-    captured: list[torch.Tensor] = []
-
-    def keep(activations: torch.Tensor, hook: object) -> None:
-        captured.append(activations.detach().flatten(2))
-
-    logits = run_with_hook(model, tokens, hook, keep, return_type="logits")
-    return captured[0], logits
-
-
-def _with(model: "TransformerBridge", tokens: torch.Tensor, hook: str, activations: torch.Tensor) -> torch.Tensor:
-    def replace(before: torch.Tensor, hook: object) -> torch.Tensor:
-        return activations.view_as(before)
-
-    return run_with_hook(model, tokens, hook, replace, return_type="logits")
-
-
 class Intact:
-    """Next-token distributions of the intact model, from its logits (S, T, V) on tokens (S, T).
+    """Next-token distributions of the intact model, from its logits (R, V) at the first T − 1 positions of tokens (S, T).
 
     cross_entropy is a sum over positions, in nats.
     """
 
     def __init__(self, logits: torch.Tensor, tokens: torch.Tensor) -> None:
-        self.following = tokens[:, 1:, None].to(logits.device, torch.int64)
-        self.log_p = logits[:, :-1].log_softmax(dim=2)
+        self.following = tokens[:, 1:].reshape(-1, 1).to(logits.device, torch.int64)
+        self.log_p = logits.log_softmax(dim=1)
         self.p = self.log_p.exp()
-        self.cross_entropy = -self.log_p.gather(2, self.following).sum().double().cpu()
+        self.cross_entropy = -self.log_p.gather(1, self.following).sum().double().cpu()
         self._terms = torch.empty_like(self.p)
 
     def damage(self, logits: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of a damaged model's logits (S, T, V), and KL(intact ‖ damaged), as sums over positions."""
+        """Cross-entropy of a damaged model's logits (R, V), and KL(intact ‖ damaged), as sums over positions."""
+        at_once = max(1, LOGITS_COMPARED // logits.shape[1])
         chosen = []
-        for sequence in zip(logits[:, :-1], self.following, self.log_p, self.p, self._terms, strict=True):
-            at_once = max(1, LOGITS_COMPARED // logits.shape[2])
-            for rows, following, log_p, p, terms in zip(*(each.split(at_once) for each in sequence), strict=True):
-                torch.log_softmax(rows, dim=1, out=terms)
-                chosen.append(terms.gather(1, following))
-                torch.sub(log_p, terms, out=terms).mul_(p)
+        of_rows = (logits, self.following, self.log_p, self.p, self._terms)
+        for rows, following, log_p, p, terms in zip(*(torch.split(each, at_once) for each in of_rows), strict=True):
+            torch.log_softmax(rows, dim=1, out=terms)
+            chosen.append(terms.gather(1, following))
+            torch.sub(log_p, terms, out=terms).mul_(p)
         return torch.stack([-torch.cat(chosen).sum(), self._terms.sum()]).double().cpu()

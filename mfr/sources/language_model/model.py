@@ -117,16 +117,9 @@ def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torc
     All axes after the position are flattened into d. Raises `UserError` for a hook that the model does not have or that is
     not one vector per position, for sequences longer than the model's context, and for unknown tokens.
     """
-    from transformer_lens.model_bridge.exceptions import StopAtLayerException
-
     check(model, tokens, hook)
     captured: list[torch.Tensor] = []
-
-    def keep(activations: torch.Tensor, hook: object) -> None:
-        captured.append(activations)
-        raise StopAtLayerException(activations)
-
-    run_with_hook(model, tokens, hook, keep, return_type=None)
+    run_with_hook(model, tokens, hook, lambda activations, hook: captured.append(activations), until=hook)
     if not captured or captured[0].dim() < 3 or captured[0].shape[:2] != tokens.shape:
         found = f"has shape {tuple(captured[0].shape)}" if captured else "is never reached"
         raise UserError(f"dump_activations.hook: {hook} {found}; choose a hook of shape (sequence, position, …)")
@@ -143,15 +136,22 @@ def activation_size(model: "TransformerBridge", hook: str) -> int:
 
 
 def run_with_hook(
-    model: "TransformerBridge", tokens: torch.Tensor, hook: str, function: Callable[..., object], **options: object
+    model: "TransformerBridge", tokens: torch.Tensor, hook: str, function: Callable[..., object], until: str | None = None
 ) -> torch.Tensor:
-    """Output of the model on tokens (S, T), without gradients, with a hook.
+    """Logits (S, T, V) of the model on tokens (S, T), without gradients, with a hook.
 
-    Calls `function(activations, hook=…)` at `hook`. `options` go to the model's `run_with_hooks`, such as `return_type`.
+    Calls `function(activations, hook=…)` at `hook`, whose activations it replaces unless that returns None. With the hook
+    `until`, the model stops there, and the result is the activations there.
     """
+    from transformer_lens.model_bridge.exceptions import StopAtLayerException
+
+    def stop(activations: torch.Tensor, hook: object) -> None:
+        raise StopAtLayerException(activations)
+
+    hooks = [(hook, function)] if until is None else [(hook, function), (until, stop)]
     tokens = tokens.to(model.cfg.device, torch.int64)
     with torch.no_grad():
-        output: torch.Tensor = model.run_with_hooks(tokens, fwd_hooks=[(hook, function)], **options)
+        output: torch.Tensor = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type=None if until else "logits")
     return output
 
 
