@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn.functional import linear, normalize
+from torch.nn.functional import normalize
 from transformers import PreTrainedTokenizerBase
 
 from mfr.config.language_model import LanguageModel
 from mfr.config.source import SourceSection
 from mfr.description.contexts import Contexts
 from mfr.runtime import paths
-from mfr.sources.language_model.model import load, prepared
+from mfr.sources.language_model.model import load, prepared, unembed
 from mfr.vectors.reader import Vectors
 
 if TYPE_CHECKING:
@@ -90,12 +90,11 @@ def promoted(model: "TransformerBridge", W: torch.Tensor, most: int) -> tuple[np
     feature, scaled to length √d: √d Ŵ diag(weight of the final norm) W_U. The mean of Ŵ is removed first if that norm
     removes means. The biases of norm and unembedding are subtracted, then the mean over the vocabulary.
     """
-    size, known = W.shape[1], len(model.tokenizer)
     # Some models pad the unembedding with rows that belong to no token.
-    weight, bias = model.unembed.W_U.T[:known], model.unembed.b_U[:known]
+    size, known = W.shape[1], min(len(model.tokenizer), len(model.unembed.b_U))
 
     def logits(residual: torch.Tensor) -> torch.Tensor:
-        return linear(model.ln_final(residual), weight, bias)
+        return unembed(model, model.ln_final(residual), torch.empty(len(residual), known, device=W.device))
 
     with torch.no_grad():
         biases = logits(torch.zeros(1, size, device=W.device))

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mfr.sources.language_model.model import run_with_hook
+from mfr.sources.language_model.model import run_with_hook, unembed
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 UNEMBEDDED = "unembed.hook_in"
-TOKENS_AT_ONCE = 4096
 # Of the largest logit: above the rounding of float32, and far below what capping changes.
 SAME_WITHIN = 1e-5
 
@@ -19,9 +18,9 @@ SAME_WITHIN = 1e-5
 class Logits:
     """Logits (R, V) of the next tokens at the first T − 1 positions of tokens (S, T), R = S · (T − 1), with a hook.
 
-    The product with the unembedding is made in blocks of tokens, in memory that is used again. On a CPU the numbers are those
-    of one product, which is slow for a large vocabulary. The whole model is run instead if its logits are something else, such
-    as a capped product, or if the hook comes later: `tokens` are run to find out. Logits are valid until the next are made.
+    They are the product of `mfr.sources.language_model.model.unembed`, in memory that is used again: logits are valid until the
+    next are made. The whole model is run instead if its logits are something else, such as a capped product, or if the hook
+    comes later: `tokens` are run to find out.
     """
 
     def __init__(self, model: "TransformerBridge", hook: str, tokens: torch.Tensor) -> None:
@@ -53,16 +52,12 @@ class Logits:
             return self._unembedded(run_with_hook(self.model, tokens, self.hook, function, until=UNEMBEDDED))
         return run_with_hook(self.model, tokens, self.hook, function)[:, :-1].flatten(0, 1)
 
-    @torch.no_grad()
     def _unembedded(self, residual: torch.Tensor) -> torch.Tensor:
         """Logits of the activations (S, T, d) that enter the unembedding."""
-        rows, weight, bias = residual[:, :-1].flatten(0, 1), self.model.unembed.W_U, self.model.unembed.b_U
-        if self._memory.shape != (len(rows), len(bias)):
-            self._memory = torch.empty(len(rows), len(bias), device=rows.device)
-        for first in range(0, len(bias), TOKENS_AT_ONCE):
-            block = slice(first, first + TOKENS_AT_ONCE)
-            torch.addmm(bias[block], rows, weight[:, block], out=self._memory[:, block])
-        return self._memory
+        rows, vocabulary = residual[:, :-1].flatten(0, 1), len(self.model.unembed.b_U)
+        if self._memory.shape != (len(rows), vocabulary):
+            self._memory = torch.empty(len(rows), vocabulary, device=rows.device)
+        return unembed(self.model, rows, self._memory)
 
     def _are_unembedded(self, tokens: torch.Tensor) -> bool:
         """Whether the product with the unembedding gives the model's logits, and the hook comes before it."""

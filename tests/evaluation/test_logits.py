@@ -2,7 +2,6 @@ import pytest
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM
 
-from mfr.evaluation import logits as module
 from mfr.evaluation.logits import Logits
 from mfr.sources.language_model.loading import load_bridge
 from tests.support.loud_model import HOOK, SHAPE, bridge, folder, pinned, plain, tokens
@@ -19,7 +18,7 @@ def whole(model, tokens, change=lambda activations: activations, hook=HOOK):
 
 @pytest.mark.parametrize("at_once", [7, SHAPE.vocabulary])
 def test_blocks_of_the_unembedding_give_the_models_logits(at_once, bridge, tokens, monkeypatch):
-    monkeypatch.setattr(module, "TOKENS_AT_ONCE", at_once)
+    monkeypatch.setattr("mfr.sources.language_model.model.TOKENS_AT_ONCE", at_once)
     made = Logits(bridge, HOOK, tokens[:1])
     assert made.in_blocks
     activations, intact = made.intact(tokens)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 TRAINED_HERE = "."
+TOKENS_AT_ONCE = 4096
 
 
 class ModelManifest(Record):
@@ -153,6 +154,19 @@ def run_with_hook(
     with torch.no_grad():
         output: torch.Tensor = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type=None if until else "logits")
     return output
+
+
+@torch.no_grad()
+def unembed(model: "TransformerBridge", rows: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """Write the product of rows (R, d) with the unembedding's first V tokens, its bias added, to `out` (R, V); return `out`.
+
+    Made in blocks of tokens: on a CPU the numbers are those of one product, which is slow for a large vocabulary.
+    """
+    weight, bias = model.unembed.W_U, model.unembed.b_U
+    for first in range(0, out.shape[1], TOKENS_AT_ONCE):
+        block = slice(first, min(first + TOKENS_AT_ONCE, out.shape[1]))
+        torch.addmm(bias[block], rows, weight[:, block], out=out[:, block])
+    return out
 
 
 def check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:
