@@ -20,8 +20,10 @@ import yaml
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from mfr.config.language_model import PrepareModel, Text
+from mfr.config.load import content
 from mfr.sources.language_model.gpt2 import train_tokenizer
 from mfr.sources.language_model.text import documents, text_files
+from workflow.experiment import compose
 
 ROOT = Path(__file__).parents[1]
 TOKENS, HELDOUT, SEQUENCES = 50_000, 12_700, 20
@@ -37,7 +39,7 @@ def stages() -> list[list[str]]:
 
 def prepare(folder: Path) -> None:
     """Write a model, its tokenizer and params.yaml to `folder`."""
-    params = yaml.safe_load((ROOT / "params" / "paper.yaml").read_text())
+    params = content(compose("paper", ROOT / "params"), "paper")
     model = params["language_model"]
     params["seeds"] = [0]
     model["prepare_model"] = PrepareModel(model="gpt2_shape").model_dump()

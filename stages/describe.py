@@ -4,17 +4,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+import pandas as pd
+
 from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.experiment import Execution, Params
 from mfr.config.source import SourceSection
 from mfr.description.contexts import contexts_of
 from mfr.description.latents import describe
+from mfr.evaluation.files import checked_activity
 from mfr.runtime import paths
 from mfr.runtime.files import writing
 from mfr.runtime.progress import Ticker
 from mfr.runtime.wording import counted
-from mfr.saes.ensemble import Ensemble
-from mfr.saes.files import check_saes, check_size, read_saes
+from mfr.saes.files import check_saes, read_checked
 from mfr.saes.identity import check_card
 from mfr.vectors.reader import Vectors
 from stages.common import call, stage_parser
@@ -31,26 +33,20 @@ def run(name: str, section: SourceSection, runs: Sequence[tuple[str, int]], exec
         Vectors(paths.vectors(name, "heldout")) as vectors,
         Ticker(execution.progress_s) as report,
     ):
-        for method, seed in runs:
-            check_saes(paths.saes(name, method, seed), paths.saes_card(name, method, seed))
+        cards = [check_saes(paths.saes(name, *run), paths.saes_card(name, *run)) for run in runs]
+        activities = [checked_activity(name, *run, vectors.identity()) for run in runs]
         contexts = contexts_of(section, vectors, device)
-        for done, (method, seed) in enumerate(runs):
+        for done, ((method, seed), card, activity) in enumerate(zip(runs, cards, activities, strict=True)):
             report(f"describe: {done} of {counted(len(runs), 'run')}")
             seeds = {other: paths.saes(name, method, other) for own, other in runs if own == method and other != seed}
             file = part / paths.description(name, method, seed).relative_to(output)
             file.parent.mkdir(parents=True)
+            weights = paths.saes(name, method, seed)
             # Assigned to a name, the ensemble would stay in memory while the next one is read.
-            table = describe(_saes(name, method, seed, vectors).to(device), vectors, seeds, contexts)
+            table = describe(read_checked(weights, card).to(device), pd.read_parquet(activity), seeds, contexts)
             table.to_parquet(file, index=False)
             latents += len(table)
     return latents
-
-
-def _saes(name: str, method: str, seed: int, vectors: Vectors) -> Ensemble:
-    weights = paths.saes(name, method, seed)
-    saes = read_saes(weights, paths.saes_card(name, method, seed))
-    check_size(vectors, saes, weights)
-    return saes
 
 
 def _stage(arguments: argparse.Namespace, params: Params) -> str:

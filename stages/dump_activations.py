@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedTokenizerBase
 
 from mfr.compute.devices import limit_threads, resolve_device
+from mfr.compute.threads import prefetched
 from mfr.config.experiment import Execution, Params
 from mfr.config.language_model import DumpActivations, LanguageModel, Text
 from mfr.runtime import paths
@@ -22,7 +24,7 @@ from mfr.runtime.files import writing
 from mfr.runtime.interruption import Interrupted, Interruption
 from mfr.runtime.progress import Ticker
 from mfr.runtime.resume import Parts
-from mfr.sources.language_model.activations import Blocks, Capture, Float16OverflowError
+from mfr.sources.language_model.activations import BATCHES_AHEAD, Blocks, Capture, Float16OverflowError
 from mfr.sources.language_model.model import ModelManifest, PreparedModel, activation_size, load, load_tokenizer, prepared
 from mfr.sources.language_model.text import Split, TextFiles, TextManifest, documents, pin, report, text_files
 from mfr.sources.language_model.tokens import is_kept, left_out_tokens, tokenise
@@ -142,16 +144,16 @@ def _report(ticker: Ticker, split: Split, wanted: int, rows: int) -> None:
 
 def write_file(path: Path, job: Job, split: Split, dtype: str, blocks: Blocks) -> None:
     """Write one file: `job.rows(split)` vectors, and the sequences (S, T) they come from."""
-    size = next(blocks.batches())[1].shape[1]
-    columns = {"vectors": ((size,), dtype)} | {name: ((), "int32") for name in ("token_ids", "position", "sequence")}
+    columns = {"vectors": ((blocks.size,), dtype)} | {name: ((), "int32") for name in ("token_ids", "position", "sequence")}
     tokens: list[np.ndarray] = []
-    with VectorWriter(path, "language_model", columns) as writer:
+    stored = prefetched(blocks.batches(), BATCHES_AHEAD)
+    with VectorWriter(path, "language_model", columns) as writer, closing(stored) as batches:
         writer.describe("split", split)
         for name, value in job.origin().items():
             writer.describe(name, value)
         if dtype != job.dump.dtype:
             writer.describe("dtype", f"{dtype}, because a value overflows {job.dump.dtype}")
-        for batch, vectors in blocks.batches():
+        for batch, vectors in batches:
             keep = job.rows(split) - writer.rows
             sequence, position = blocks.capture.kept(batch).nonzero()
             writer.append(

@@ -10,7 +10,7 @@ from pathlib import Path
 from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.experiment import Execution, Params
 from mfr.config.source import EvaluateTruth, SourceSection
-from mfr.evaluation.metrics import compared, correlation, latent_table, sae_metrics, sum_over, truth_metrics
+from mfr.evaluation.metrics import activity, compared, correlation, latent_table, sae_metrics, sum_over, truth_metrics
 from mfr.evaluation.own import own_measures
 from mfr.evaluation.records import Evaluation
 from mfr.runtime import paths
@@ -24,6 +24,15 @@ from stages.common import call, find_method, stage_parser
 
 
 @dataclass
+class Outputs:
+    """Files that the stage writes: metrics (JSON), table of latents (CSV), and when each latent is active (Parquet)."""
+
+    evaluation: Path
+    latents: Path
+    activity: Path
+
+
+@dataclass
 class Trained:
     """Files of a trained ensemble: weights, and the card that describes them."""
 
@@ -32,21 +41,23 @@ class Trained:
 
 
 def run(
-    trained: Trained, heldout: Path, method: str, section: SourceSection, outputs: tuple[Path, Path], execution: Execution
+    trained: Trained, heldout: Path, method: str, section: SourceSection, outputs: Outputs, execution: Execution
 ) -> Evaluation:
-    """Write an ensemble's metrics (JSON) and table of latents (CSV) to `outputs`."""
+    """Write an ensemble's metrics and tables to `outputs`."""
     settings = section.evaluate
     warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     limit_threads(execution.threads)
     saes = read_saes(trained.saes, trained.card).to(resolve_device(execution.device))
     assert saes.card is not None
-    with writing(*outputs) as [evaluation_part, latents_part], Vectors(heldout) as vectors:
+    files = outputs.evaluation, outputs.latents, outputs.activity
+    with writing(*files) as [evaluation_part, latents_part, activity_part], Vectors(heldout) as vectors:
         check_size(vectors, saes, trained.saes)
         sums, pairs = sum_over(vectors, saes), compared(saes.W)
         features = vectors.features
         truth = None if features is None else similarities((W, features.to(W)) for W in saes.W)
         table = latent_table(saes, sums, pairs, truth)
         table.to_csv(latents_part, index=False, float_format="%.6g")
+        activity(sums).to_parquet(activity_part, index=False)
         evaluation = Evaluation(
             source=vectors.source,
             method=method,
@@ -57,6 +68,7 @@ def run(
             saes_sha256=saes.card.saes_sha256,
             heldout_sha256=vectors.identity(),
             latents_sha256=file_sha256(latents_part),
+            activity_sha256=file_sha256(activity_part),
         )
         if truth and isinstance(settings, EvaluateTruth):
             for own, metrics in zip(truth, evaluation.saes, strict=True):
@@ -76,15 +88,9 @@ def _stage(arguments: argparse.Namespace, params: Params) -> str:
     section = params.source(source)
     find_method(section, method)
     trained = Trained(paths.saes(source, method, seed), paths.saes_card(source, method, seed))
+    outputs = Outputs(*(place(source, method, seed) for place in (paths.evaluation, paths.features, paths.activity)))
     check_card(trained.card, source, section, method, seed)
-    evaluation = run(
-        trained,
-        paths.vectors(source, "heldout"),
-        method,
-        section,
-        (paths.evaluation(source, method, seed), paths.features(source, method, seed)),
-        params.execution,
-    )
+    evaluation = run(trained, paths.vectors(source, "heldout"), method, section, outputs, params.execution)
     mean = sum(sae.fvu for sae in evaluation.saes) / len(evaluation.saes)
     return f"held-out fvu {mean:.3g}"
 

@@ -75,6 +75,7 @@ def runs_of(name: str, config: dict) -> dict[str, list[Path]]:
         "cards": [paths.saes_card(*run) for run in runs],
         "evaluations": [paths.evaluation(*run) for run in runs],
         "latents": [paths.features(*run) for run in runs],
+        "activity": [paths.activity(*run) for run in runs],
         "curves": [paths.curves(*run) for run in runs],
         "measured": [path for _, method, seed in runs for path in source(name).files_of_run(method, seed)],
     }

@@ -11,12 +11,14 @@ import torch
 from mfr.comparison.consistency import between_seeds, consistency
 from mfr.comparison.summary import long_table, summarise
 from mfr.config.source import SourceSection
+from mfr.evaluation.files import read_evaluation, read_latents
 from mfr.evaluation.records import Evaluation
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.runtime.records import check
 from mfr.saes.ensemble import Card, Ensemble
 from mfr.saes.files import read_card, read_saes
+from mfr.saes.identity import check_measured
 
 
 @dataclass(frozen=True)
@@ -41,24 +43,15 @@ class Run:
 
     def check_measured(self, saes_sha256: str, path: Path, stage: str) -> None:
         """Raise `UserError` if the file at `path`, which `stage` wrote, is of other SAEs than the run's."""
-        if saes_sha256 != self.card().saes_sha256:
-            raise UserError(f"{path}: of other SAEs than those in {path.parent}; run {stage} again")
+        check_measured(path, saes_sha256, self.path(paths.saes_card), stage)
 
     def evaluation(self) -> Evaluation:
         """Read its record from stage evaluate; `UserError` if it is of another run."""
-        path = self.path(paths.evaluation)
-        found = Evaluation.read(path, "evaluate")
-        if (found.source, found.method, found.seed) != (self.source, self.method, self.seed):
-            whose = f"{found.source}/{found.method} seed {found.seed}"
-            raise UserError(f"{path}: the evaluation of {whose}; run evaluate again")
-        self.check_measured(found.saes_sha256, path, "evaluate")
-        return found
+        return read_evaluation(self.source, self.method, self.seed)
 
     def latents(self) -> pd.DataFrame:
         """Read its table from stage evaluate, one row per latent."""
-        path = self.path(paths.features)
-        check(path, self.evaluation().latents_sha256, self.path(paths.evaluation), "evaluate")
-        return pd.read_csv(path)
+        return read_latents(self.source, self.method, self.seed)
 
     def curves(self) -> pd.DataFrame:
         """Read its learning curves."""

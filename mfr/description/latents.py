@@ -7,29 +7,27 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mfr.description.activity import activities, activity_table, by_latent
 from mfr.description.contexts import Contexts
 from mfr.saes.ensemble import Ensemble
 from mfr.saes.files import read_dictionary
 from mfr.saes.similarity import largest_cosines
-from mfr.vectors.reader import Vectors
 
-STRONGEST = 10
+PROMOTED = 10
 
 
-def describe(saes: Ensemble, vectors: Vectors, seeds: Mapping[int, Path], contexts: Contexts) -> pd.DataFrame:
+def describe(saes: Ensemble, activity: pd.DataFrame, seeds: Mapping[int, Path], contexts: Contexts) -> pd.DataFrame:
     """A table with one row per latent of every SAE; docs/features.md explains the columns.
 
-    `seeds` maps other seeds to the weights of the same method's ensembles.
+    `activity` is the table of the ensemble's latents that stage evaluate writes. `seeds` maps other seeds to the weights of the
+    same method's ensembles.
     """
-    hidden = saes.W.shape[1]
     tables = []
-    for sae, activity in enumerate(activities(vectors, saes, STRONGEST)):
-        table = pd.DataFrame({"sae": sae, "k": saes.k[sae], "latent": np.arange(hidden)})
-        table = table.join(activity_table(activity, vectors.rows))
+    for sae, k in enumerate(saes.k):
+        table = activity[activity["sae"] == sae].reset_index(drop=True)
+        table.insert(1, "k", k)
         rows, ends = np.concatenate(table["top_rows"].to_numpy()), table["top_rows"].map(len).cumsum()
-        table = table.assign(**{name: by_latent(column, ends) for name, column in contexts.of_rows(rows).items()})
-        table = table.assign(**contexts.of_features(saes.W[sae], STRONGEST))
+        table = table.assign(**{name: np.split(column, ends)[:-1] for name, column in contexts.of_rows(rows).items()})
+        table = table.assign(**contexts.of_features(saes.W[sae], PROMOTED))
         tables.append(table.join(partners(saes.W[sae], _others(saes, sae, seeds))))
     return pd.concat(tables, ignore_index=True)
 

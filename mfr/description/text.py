@@ -11,14 +11,14 @@ from mfr.config.language_model import LanguageModel
 from mfr.config.source import SourceSection
 from mfr.description.contexts import Contexts
 from mfr.runtime import paths
-from mfr.sources.language_model.model import load, prepared
+from mfr.sources.language_model.model import load, prepared, unembed
 from mfr.vectors.reader import Vectors
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 TOKENS_BEFORE, TOKENS_AFTER = 10, 5
-LOGITS_AT_ONCE = 1 << 22
+LOGITS_AT_ONCE = 1 << 24
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -28,10 +28,14 @@ class Text(Contexts):
     def __init__(self, heldout: Vectors, model: "TransformerBridge") -> None:
         self.model = model
         self.tokens, self.sequence, self.position = (heldout.attached(name) for name in ("tokens", "sequence", "position"))
+        # Latents of several SAEs are most active in the same rows.
+        self.texts = np.full(heldout.rows, None, dtype=object)
 
     def of_rows(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Column top_contexts, as long as `rows`."""
-        return {"top_contexts": around(self.model.tokenizer, self.tokens, self.sequence[rows], self.position[rows])}
+        missing = np.unique(rows[self.texts[rows] == None])  # noqa: E711
+        self.texts[missing] = around(self.model.tokenizer, self.tokens, self.sequence[missing], self.position[missing])
+        return {"top_contexts": self.texts[rows]}
 
     def of_features(self, W: torch.Tensor, most: int) -> dict[str, object]:
         """Columns promoted_tokens and promoted_logits.
@@ -86,22 +90,21 @@ def promoted(model: "TransformerBridge", W: torch.Tensor, most: int) -> tuple[np
     feature, scaled to length √d: √d Ŵ diag(weight of the final norm) W_U. The mean of Ŵ is removed first if that norm
     removes means. The biases of norm and unembedding are subtracted, then the mean over the vocabulary.
     """
-    size = W.shape[1]
+    # Some models pad the unembedding with rows that belong to no token.
+    size, known = W.shape[1], min(len(model.tokenizer), len(model.unembed.b_U))
+
+    def logits(residual: torch.Tensor) -> torch.Tensor:
+        return unembed(model, model.ln_final(residual), torch.empty(len(residual), known, device=W.device))
+
     with torch.no_grad():
-        biases = _logits(model, torch.zeros(1, size, device=W.device))
-        blocks = torch.split(normalize(W, dim=1).mul(size**0.5), max(1, LOGITS_AT_ONCE // model.cfg.d_vocab))
-        found = [_centred(_logits(model, block) - biases).topk(most, dim=1) for block in blocks]
+        biases = logits(torch.zeros(1, size, device=W.device))
+        blocks = torch.split(normalize(W, dim=1).mul(size**0.5), max(1, LOGITS_AT_ONCE // known))
+        found = [_centred(logits(block).sub_(biases)).topk(most, dim=1) for block in blocks]
     tokens = torch.cat([best.indices for best in found]).cpu().numpy()
     distinct, again = np.unique(tokens, return_inverse=True)
     texts = np.array([_text(model.tokenizer, [token]) for token in distinct.tolist()], dtype=object)
     return texts[again].reshape(tokens.shape), torch.cat([best.values for best in found]).cpu().numpy()
 
 
-def _logits(model: "TransformerBridge", residual: torch.Tensor) -> torch.Tensor:
-    # Some models pad the unembedding with rows that belong to no token.
-    logits: torch.Tensor = model.unembed(model.ln_final(residual))[:, : len(model.tokenizer)]
-    return logits
-
-
 def _centred(logits: torch.Tensor) -> torch.Tensor:
-    return logits - logits.mean(dim=1, keepdim=True)
+    return logits.sub_(logits.mean(dim=1, keepdim=True))

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
+from mfr.evaluation.activity import STRONGEST, Strongest, activity_table
 from mfr.evaluation.records import PairMetrics, SaeMetrics, SimilarityCorrelation, TruthMetrics
 from mfr.runtime.errors import UserError
 from mfr.saes.ensemble import Ensemble, decode, unevenness
@@ -29,7 +30,8 @@ class Sums:
     """Sums over held-out rows x, with their number and their mean (d).
 
     variance is Σ ‖x − mean‖². squared_error (n) is Σ ‖x̂ − x‖² of each SAE. count (n, h), int64, is the number of rows in which
-    each latent is active, and strength (n, h), float64, the sum of its values: float32 loses ones beyond 2²⁴.
+    each latent is active, and strength (n, h), float64, the sum of its values: float32 loses ones beyond 2²⁴. strongest has the
+    largest values of each SAE's latents.
     """
 
     rows: int
@@ -38,6 +40,7 @@ class Sums:
     squared_error: torch.Tensor
     count: torch.Tensor
     strength: torch.Tensor
+    strongest: list[Strongest]
 
 
 def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
@@ -47,7 +50,8 @@ def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
     errors = torch.zeros(n, dtype=torch.float64)
     counts = torch.zeros(n, hidden, dtype=torch.int64, device=device)
     strengths = torch.zeros(n, hidden, dtype=torch.float64, device=device)
-    total, squares = torch.zeros(vectors.size, dtype=torch.float64), 0.0
+    strongest = [Strongest(hidden, STRONGEST, device) for _ in range(n)]
+    total, squares, first = torch.zeros(vectors.size, dtype=torch.float64), 0.0, 0
     for rows in vectors.sequential(EVALUATION_BATCH):
         total += rows.double().sum(dim=0)
         squares += rows.double().square().sum().item()
@@ -57,12 +61,14 @@ def sum_over(vectors: Vectors, saes: Ensemble) -> Sums:
             errors[i] += (decode(values, indices, saes.W[i]) + saes.offset - x).square().sum().double().cpu()
             counts[i].index_add_(0, indices.flatten(), (values != 0).long().flatten())
             strengths[i].index_add_(0, indices.flatten(), values.double().flatten())
+            strongest[i].add(first, values, indices)
+        first += len(rows)
     mean = total / vectors.rows
     variance = squares - vectors.rows * mean.square().sum().item()
     if vectors.rows < 2 or variance <= 1e-12 * squares:
         found = "has only one row" if vectors.rows == 1 else f"its {vectors.rows} rows do not vary"
         raise UserError(f"{vectors.path}: {found}; metrics need at least two different vectors")
-    return Sums(vectors.rows, mean.float(), variance, errors, counts.cpu(), strengths.cpu())
+    return Sums(vectors.rows, mean.float(), variance, errors, counts.cpu(), strengths.cpu(), strongest)
 
 
 def sae_metrics(sums: Sums, sae: int, k: int) -> SaeMetrics:
@@ -153,6 +159,17 @@ def latent_table(saes: Ensemble, sums: Sums, pairs: list[Compared], truth: list[
     table.insert(3, "frequency", (count / sums.rows).numpy())
     table.insert(4, "mean_activation", (sums.strength.flatten() / count.clip(min=1)).numpy())
     return table
+
+
+def activity(sums: Sums) -> pd.DataFrame:
+    """One row per latent: sae, latent, and the columns of `mfr.evaluation.activity.activity_table`."""
+    tables = []
+    for sae, (count, strength, strongest) in enumerate(zip(sums.count, sums.strength, sums.strongest, strict=True)):
+        table = activity_table(count, strength, sums.rows, strongest)
+        table.insert(0, "sae", sae)
+        table.insert(1, "latent", np.arange(len(table)))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
 def correlation(table: pd.DataFrame) -> SimilarityCorrelation:

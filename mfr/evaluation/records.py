@@ -65,7 +65,8 @@ class SimilarityCorrelation(BaseModel):
 class Evaluation(Record):
     """One ensemble on held-out vectors; own has the source's measures of itself by name.
 
-    The hashes are of the weights, of the held-out vectors, as `Vectors.identity` gives it, and of the table of latents.
+    The hashes are of the weights, of the held-out vectors, as `Vectors.identity` gives it, and of the tables of latents and
+    of their activity.
     """
 
     source: str
@@ -79,3 +80,4 @@ class Evaluation(Record):
     saes_sha256: str = ""
     heldout_sha256: str = ""
     latents_sha256: str = ""
+    activity_sha256: str = ""

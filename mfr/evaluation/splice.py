@@ -8,14 +8,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import kl_div
 
 from mfr.config.language_model import LanguageModel
 from mfr.config.source import SourceSection
+from mfr.evaluation.logits import Logits
 from mfr.evaluation.own import Measures, Reconstruct
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
-from mfr.sources.language_model.model import check, load, prepared, run_with_hook
+from mfr.sources.language_model.model import check, load, prepared
 from mfr.sources.language_model.tokens import is_kept
 from mfr.vectors.reader import Vectors
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 LOGITS_AT_ONCE = 1 << 24
+# Logits that are compared at once, small enough to stay in a core's cache.
+LOGITS_COMPARED = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -114,48 +116,43 @@ def damages(
     """
     check(model, tokens, hook)
     sums = torch.zeros(3 + len(reconstructions), 2, dtype=torch.float64)
+    model_logits = Logits(model, hook, tokens[:1])
     at_once = max(1, LOGITS_AT_ONCE // (tokens.shape[1] * model.cfg.d_vocab))
     for batch, where in zip(torch.split(tokens, at_once), torch.split(replaced, at_once), strict=True):
-        kept, intact = _intact(model, batch, hook)
+        kept, logits = model_logits.intact(batch)
+        intact = Intact(logits, batch)
         where = where.to(kept.device)
         rows = kept[where]
-        sums[0] += _sums(intact, intact, batch)
+        sums[0, 0] += intact.cross_entropy
         replacements = chain([torch.zeros_like(rows), mean.to(rows).expand_as(rows)], (f(rows) for f in reconstructions))
         for total, replacement in zip(sums[1:], replacements, strict=True):
             spliced = kept.clone()
             spliced[where] = replacement
-            total += _sums(_with(model, batch, hook, spliced), intact, batch)
+            total += intact.damage(model_logits.spliced(batch, spliced))
     (loss, _), zero, mean_ablated, *spliced_in = (sums / (tokens.shape[0] * (tokens.shape[1] - 1))).tolist()
     return Damages(loss, Damage(*zero), Damage(*mean_ablated), [Damage(*values) for values in spliced_in])
 
 
-def _intact(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Activations (S, T, d) at `hook`, and log-probabilities (S, T − 1, V) of the next tokens."""
-    captured: list[torch.Tensor] = []
+class Intact:
+    """Next-token distributions of the intact model, from its logits (R, V) at the first T − 1 positions of tokens (S, T).
 
-    def keep(activations: torch.Tensor, hook: object) -> None:
-        captured.append(activations.detach().flatten(2))
-
-    log_p = _log_probabilities(run_with_hook(model, tokens, hook, keep, return_type="logits"))
-    return captured[0], log_p
-
-
-def _with(model: "TransformerBridge", tokens: torch.Tensor, hook: str, activations: torch.Tensor) -> torch.Tensor:
-    def replace(before: torch.Tensor, hook: object) -> torch.Tensor:
-        return activations.view_as(before)
-
-    return _log_probabilities(run_with_hook(model, tokens, hook, replace, return_type="logits"))
-
-
-def _log_probabilities(logits: torch.Tensor) -> torch.Tensor:
-    return logits[:, :-1].log_softmax(dim=2)
-
-
-def _sums(log_q: torch.Tensor, log_p: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of log_q and its divergence from log_p, as sums over positions.
-
-    Both log-probabilities are (S, T − 1, V), tokens (S, T).
+    cross_entropy is a sum over positions, in nats.
     """
-    following = tokens[:, 1:, None].to(log_q.device, torch.int64)
-    divergence = kl_div(log_q, log_p, reduction="sum", log_target=True)
-    return torch.stack([-log_q.gather(2, following).sum(), divergence]).double().cpu()
+
+    def __init__(self, logits: torch.Tensor, tokens: torch.Tensor) -> None:
+        self.following = tokens[:, 1:].reshape(-1, 1).to(logits.device, torch.int64)
+        self.log_p = logits.log_softmax(dim=1)
+        self.p = self.log_p.exp()
+        self.cross_entropy = -self.log_p.gather(1, self.following).sum().double().cpu()
+        self._terms = torch.empty_like(self.p)
+
+    def damage(self, logits: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of a damaged model's logits (R, V), and KL(intact ‖ damaged), as sums over positions."""
+        at_once = max(1, LOGITS_COMPARED // logits.shape[1])
+        chosen = []
+        of_rows = (logits, self.following, self.log_p, self.p, self._terms)
+        for rows, following, log_p, p, terms in zip(*(torch.split(each, at_once) for each in of_rows), strict=True):
+            torch.log_softmax(rows, dim=1, out=terms)
+            chosen.append(terms.gather(1, following))
+            torch.sub(log_p, terms, out=terms).mul_(p)
+        return torch.stack([-torch.cat(chosen).sum(), self._terms.sum()]).double().cpu()

@@ -43,6 +43,11 @@ def features(source: str, method: str, seed: str | int) -> Path:
     return Path(f"runs/{source}/{method}/{seed}/features.csv")
 
 
+def activity(source: str, method: str, seed: str | int) -> Path:
+    """When each latent of one ensemble is active, one row per latent."""
+    return Path(f"runs/{source}/{method}/{seed}/activity.parquet")
+
+
 def export(source: str, method: str, seed: str | int) -> Path:
     """Folder of one ensemble in SAELens format, one subfolder per SAE."""
     return Path(f"exports/{source}/{method}/{seed}")
@@ -114,6 +119,7 @@ _MAKERS = {
     "runs/*/curves.csv": "train",
     "runs/*/evaluation.json": "evaluate",
     "runs/*/features.csv": "evaluate",
+    "runs/*/activity.parquet": "evaluate",
     "runs/*/denoising.json": "denoise",
     "exports": "export",
     "features": "describe",

@@ -54,7 +54,14 @@ def check_saes(weights: Path, card: Path) -> Card:
 
 def read_saes(weights: Path, card: Path) -> Ensemble:
     """The ensemble in `weights`, described by `card`; raises what `check_saes` raises."""
-    described = check_saes(weights, card)
+    return read_checked(weights, check_saes(weights, card))
+
+
+def read_checked(weights: Path, described: Card) -> Ensemble:
+    """The ensemble in weights that `check_saes` found to be those of the card `described`.
+
+    Raises `UserError` if a tensor is missing, of another shape or not finite.
+    """
     settings, size = described.train, described.size
     n, h = len(settings.k), settings.hidden
     found = _tensors(weights, {"W": (n, h, size), "b": (n, h), "offset": (size,)}, "run train again")

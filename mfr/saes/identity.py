@@ -1,4 +1,4 @@
-"""Whether a trained ensemble is the one that params.yaml describes."""
+"""Whether a trained ensemble is the one that params.yaml describes, and the one that another file is of."""
 
 from pathlib import Path
 
@@ -17,3 +17,9 @@ def check_card(path: Path, source: str, section: SourceSection, method: str, see
     wanted = card.model_copy(update={"source": source, "seed": seed, "train": own.applied_to(section.train), "method": own})
     for setting, trained, given in differing(card.model_dump(), wanted.model_dump()):
         raise UserError(f"{path}: trained with {setting} = {trained}, but params.yaml gives {given}; train {method} again")
+
+
+def check_measured(path: Path, saes_sha256: str, card: Path, stage: str) -> None:
+    """Raise `UserError` if the file at `path`, which `stage` wrote, is of other SAEs than those that `card` describes."""
+    if saes_sha256 != read_card(card).saes_sha256:
+        raise UserError(f"{path}: of other SAEs than those in {path.parent}; run {stage} again")

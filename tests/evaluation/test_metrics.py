@@ -129,7 +129,7 @@ def test_a_single_sae_has_no_similarity_across(tmp_path: Path) -> None:
 def test_counts_and_sums_beyond_float32_are_exact(dense_file) -> None:
     many = 2**24 + 1
     count, strength = torch.tensor([[many, 1]]), torch.zeros(1, 2, dtype=torch.float64)
-    sums = Sums(many + 1, torch.zeros(2), 1.0, torch.ones(1), count, strength)
+    sums = Sums(many + 1, torch.zeros(2), 1.0, torch.ones(1), count, strength, [])
     assert sae_metrics(sums, 0, 1).l0 == 1
     # The first latent is once 2²⁴ and 300 times 1.
     rows = np.array([[2.0**24, 0.0]] + 300 * [[1.0, 0.0]], dtype=np.float32)

@@ -7,7 +7,7 @@ import yaml
 
 from mfr.config.eeg import Eeg
 from mfr.config.language_model import LanguageModel
-from mfr.evaluation.splice import Damage, Damages, damages, measures
+from mfr.evaluation.splice import Damage, Damages, Intact, damages, measures
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
 from mfr.sources.language_model.model import capture, trained_here
@@ -65,10 +65,26 @@ def test_damages_are_those_of_the_plain_model(bridge, plain, tokens, replaced):
     assert found.spliced[1] == found.zero
 
 
-def test_damages_do_not_depend_on_the_batching(bridge, tokens, replaced, monkeypatch):
+@pytest.mark.parametrize("at_once", [1, 3, 100], ids=["one position", "some", "all"])
+def test_damage_is_that_of_all_positions_at_once(at_once, monkeypatch):
+    random = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, 50, (3, 12), generator=random, dtype=torch.int32)
+    intact, damaged = 5 * torch.randn(2, 3 * 11, 50, generator=random)
+    monkeypatch.setattr("mfr.evaluation.splice.LOGITS_COMPARED", 50 * at_once)
+    found = Intact(intact, tokens)
+    log_p, log_q = (logits.log_softmax(1) for logits in (intact, damaged))
+    loss = torch.nn.functional.nll_loss(log_q.double(), tokens[:, 1:].flatten().long(), reduction="sum")
+    divergence = torch.nn.functional.kl_div(log_q, log_p, reduction="sum", log_target=True)
+    cross_entropy, kl = found.damage(damaged)
+    assert cross_entropy.item() == pytest.approx(loss.item(), rel=1e-6) and kl.item() == divergence.item()
+    assert found.damage(intact).tolist() == [found.cross_entropy.item(), 0.0]
+
+
+@pytest.mark.parametrize("sequences", [1, 2])
+def test_damages_do_not_depend_on_the_batching(sequences, bridge, tokens, replaced, monkeypatch):
     mean = torch.zeros(SHAPE.width)
     whole = damages(bridge, tokens, replaced, HOOK, mean, [lambda x: x * 0.5])
-    monkeypatch.setattr("mfr.evaluation.splice.LOGITS_AT_ONCE", 2 * SHAPE.context * SHAPE.vocabulary)
+    monkeypatch.setattr("mfr.evaluation.splice.LOGITS_AT_ONCE", sequences * SHAPE.context * SHAPE.vocabulary)
     parts = damages(bridge, tokens, replaced, HOOK, mean, [lambda x: x * 0.5])
     for one, other in zip([whole.zero, *whole.spliced], [parts.zero, *parts.spliced], strict=True):
         assert vars(one) == pytest.approx(vars(other), rel=1e-5)

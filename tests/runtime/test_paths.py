@@ -15,6 +15,7 @@ RUN = ("eeg", "mfr", 0)
         (paths.curves(*RUN), "train"),
         (paths.evaluation(*RUN), "evaluate"),
         (paths.features(*RUN), "evaluate"),
+        (paths.activity(*RUN), "evaluate"),
         (paths.denoising("mfr", 0), "denoise"),
         (paths.export(*RUN), "export"),
         (paths.description(*RUN), "describe"),

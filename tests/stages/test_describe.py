@@ -1,4 +1,6 @@
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +16,15 @@ from mfr.config.load import check
 from mfr.config.source import SourceSection
 from mfr.description.text import Text
 from mfr.runtime import paths
+from mfr.runtime.errors import UserError
 from mfr.saes.ensemble import Ensemble
+from mfr.saes.files import read_saes
 from mfr.sources.language_model.gpt2 import new_model, train_tokenizer
 from mfr.sources.language_model.model import load, prepared, trained_here
 from mfr.sources.manifest import MANIFEST
 from mfr.vectors.reader import Vectors
 from mfr.vectors.writer import VectorWriter
-from stages import describe, dump_activations
+from stages import describe, dump_activations, evaluate
 from tests.support.small_project import SMOKE, fit_params
 from tests.support.small_training import write_run
 
@@ -37,11 +41,18 @@ def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_runs(source: str, size: int) -> None:
-    """Ensembles as train leaves them, with random weights."""
+    """Ensembles as train and evaluate leave them, with random weights."""
     for number, (method, seed) in enumerate(RUNS):
         saes = Ensemble.random(K, HIDDEN, size, "topk", number)
         saes.b[:, 0] = -1000
         write_run(paths.saes(source, method, seed), saes, seed)
+        evaluate_run(source, method, seed)
+
+
+def evaluate_run(source: str, method: str, seed: int) -> None:
+    trained = evaluate.Trained(paths.saes(source, method, seed), paths.saes_card(source, method, seed))
+    outputs = evaluate.Outputs(*(place(source, method, seed) for place in (paths.evaluation, paths.features, paths.activity)))
+    evaluate.run(trained, paths.vectors(source, "heldout"), method, section(source), outputs, EXECUTION)
 
 
 def write_recordings(size: int) -> None:
@@ -57,7 +68,9 @@ def write_recordings(size: int) -> None:
 
 
 def section(source: str) -> SourceSection:
-    return check(yaml.safe_load(SMOKE), "params.yaml").source(source)
+    params = yaml.safe_load(SMOKE)
+    params["language_model"]["evaluate"] = {"sequences": 3}
+    return check(params, "params.yaml").source(source)
 
 
 def table_of(source: str, method: str, seed: int) -> pd.DataFrame:
@@ -72,7 +85,7 @@ def test_windows_are_named_by_recording_and_start_and_partners_by_sae_and_seed()
     assert list(table["sae"]) == [0] * HIDDEN + [1] * HIDDEN and set(table["k"]) == {2, 3}
     with Vectors(paths.vectors("eeg", "heldout")) as vectors:
         recording, x = vectors.attached("recording"), vectors.read(0, 90)
-    saes = [describe.read_saes(paths.saes("eeg", *run), paths.saes_card("eeg", *run)) for run in RUNS]
+    saes = [read_saes(paths.saes("eeg", *run), paths.saes_card("eeg", *run)) for run in RUNS]
     for row in table.itertuples():
         assert row.top_recordings.tolist() == [FILES[recording[number]] for number in row.top_rows]
         assert row.top_starts_s.tolist() == [number / 4 for number in row.top_rows]
@@ -110,9 +123,27 @@ def test_weights_of_other_vectors_are_refused_and_earlier_tables_stay(capsys: py
     write_recordings(9)
     assert describe.main(["--source", "eeg"]) == 1
     error = capsys.readouterr().err
-    assert "heldout.h5: vectors of size 9" in error and "was trained on 8" in error and error.count("\n") == 1
+    assert "baseline/0/evaluation.json: of other held-out vectors than data/eeg/heldout.h5; run evaluate again" in error
+    assert error.count("\n") == 1
     assert paths.description("eeg", "mfr", 0).read_bytes() == before
     assert [path.name for path in Path("features").iterdir()] == ["eeg"]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (paths.activity, "mfr/0/activity.parquet: not the file that .*evaluation.json describes: .*; run evaluate again"),
+        (paths.evaluation, "mfr/0/evaluation.json: the evaluation of eeg/baseline seed 0; run evaluate again"),
+        (paths.saes_card, "mfr/0/saes.safetensors: not the file that .*saes.json describes: .*; run train again"),
+    ],
+)
+def test_files_of_another_run_are_refused(place: Callable[[str, str, int], Path], message: str) -> None:
+    write_recordings(8)
+    write_runs("eeg", 8)
+    shutil.copy(place("eeg", "baseline", 0), place("eeg", "mfr", 0))
+    with pytest.raises(UserError, match=message):
+        describe.run("eeg", section("eeg"), RUNS, EXECUTION)
+    assert not Path("features").exists()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from mfr.comparison.runs import Run, Runs
 from mfr.config.experiment import Params
 from mfr.config.load import load
 from mfr.config.synthetic import GenerateSynthetic
+from mfr.evaluation.files import checked_activity
 from mfr.export.saelens import write_sae
 from mfr.runtime import paths
 from mfr.runtime.errors import UserError
@@ -94,6 +95,7 @@ def kinds(params: Params) -> list[Kind]:
         found.append(Kind(first.path(place), second.path(place), lambda: vars(mfr.load(first.path(paths.saes).parent))))
     for place, read in ((paths.curves, first.curves), (paths.features, first.latents), (paths.evaluation, first.latents)):
         found.append(Kind(first.path(place), second.path(place), read))
+    found.append(Kind(first.path(paths.activity), second.path(paths.activity), _activity))
     both = Runs("eeg", runs.section, RUNS[:1]), Runs("eeg", runs.section, RUNS[1:])
     found.append(
         Kind(paths.evaluation("eeg", "mfr", 0), paths.evaluation("eeg", "baseline", 0), lambda: _fresh(both[1]).evaluations)
@@ -119,6 +121,11 @@ def _vectors(path: Path) -> object:
     with Vectors(path) as vectors:
         columns = {name: vectors.attached(name) for name in vectors.file}
         return vectors.identity(), vectors.read(0, vectors.rows), columns, vectors.fact("parameters")
+
+
+def _activity() -> pd.DataFrame:
+    with Vectors(paths.vectors("eeg", "heldout")) as vectors:
+        return pd.read_parquet(checked_activity("eeg", "baseline", 0, vectors.identity()))
 
 
 def _piece(name: str) -> object:

@@ -37,6 +37,7 @@ rule evaluate:
     output:
         evaluation=paths.evaluation("{source}", "{method}", "{seed}"),
         latents=paths.features("{source}", "{method}", "{seed}"),
+        activity=paths.activity("{source}", "{method}", "{seed}"),
     log:
         "logs/{source}/{method}/{seed}/evaluate.log",
     benchmark:

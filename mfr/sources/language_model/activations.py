@@ -3,6 +3,8 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load, save
 
+from mfr.compute.threads import prefetched
 from mfr.runtime.errors import UserError
 from mfr.runtime.resume import Parts
 from mfr.sources.language_model.model import capture
@@ -20,10 +23,19 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 BLOCK_BYTES = 1 << 25
+BATCHES_AHEAD = 2
 
 
 class Float16OverflowError(Exception):
     """A finite activation is infinite in float16."""
+
+
+class NotFiniteError(Exception):
+    """A vector is NaN or infinite: the first of them is that of position `position` among those kept."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
 
 
 @dataclass
@@ -46,20 +58,23 @@ class Capture:
     def vectors(self, tokens: np.ndarray) -> np.ndarray:
         """Vectors (rows, d) of the kept positions of tokens (S, T).
 
-        Raises `Float16OverflowError` if a finite value does not fit `dtype`, and what `capture` raises.
+        Raises `Float16OverflowError` if a finite value does not fit `dtype`, `NotFiniteError`, and what `capture` raises.
         """
         activations = capture(self.model, torch.from_numpy(tokens), self.hook)
-        rows = activations[torch.from_numpy(self.kept(tokens)).to(activations.device)]
-        stored = rows.to(self.dtype)
-        if not stored.isfinite().all() and rows[stored.isinf()].isfinite().any():
-            raise Float16OverflowError
+        kept = torch.from_numpy(self.kept(tokens)).to(activations.device)
+        stored = activations.to(self.dtype)[kept]
+        finite = stored.isfinite()
+        if not finite.all():
+            if activations[kept][stored.isinf()].isfinite().any():
+                raise Float16OverflowError
+            raise NotFiniteError(int(finite.all(dim=1).int().argmin()))
         return stored.cpu().numpy()
 
 
 class Blocks:
     """The vectors of one split, stored in `parts` as blocks of whole batches.
 
-    A block's name is `name` and the number of its first sequence.
+    A block's name is `name` and the number of its first sequence. `sequences` and `rows` count what is stored; `size` is d.
     """
 
     def __init__(self, parts: Parts, name: str, capture: Capture) -> None:
@@ -69,26 +84,31 @@ class Blocks:
         self.names: list[str] = []
         self.sequences = 0
         self.rows = 0
+        self.size = 0
 
     def complete(self, sequences: Iterable[np.ndarray], every_s: float, report: Callable[[int], None]) -> None:
         """Make the missing blocks of all `sequences`, each (T,).
 
         A block ends after `every_s` seconds of work or `BLOCK_BYTES`. Calls `report` with the number of vectors after each
-        batch. Raises what `Capture.vectors` raises, and `UserError` for NaN or infinite values.
+        batch. Threads read sequences ahead and store blocks. Raises what `Capture.vectors` raises, but `UserError` for NaN or
+        infinite values.
         """
         unread = self._resume(sequences)
         if self.rows:
             print(f"{self.name}: resuming at vector {self.rows}", file=sys.stderr)
-        done, rows, started = list[tuple[np.ndarray, np.ndarray]](), self.rows, time.monotonic()
-        while batch := list(islice(unread, self.capture.batch)):
-            tokens = np.stack(batch)
-            done.append((tokens, self.capture.vectors(tokens)))
-            self._check_finite(*done[-1], self.sequences + sum(len(earlier) for earlier, _ in done[:-1]))
-            rows += len(done[-1][1])
-            report(rows)
-            if time.monotonic() - started >= every_s or sum(vectors.nbytes for _, vectors in done) >= BLOCK_BYTES:
-                self._put(done)
-                done, started = [], time.monotonic()
+        done, first, rows = list[tuple[np.ndarray, np.ndarray]](), self.sequences, self.rows
+        storing, started = list[Future[None]](), time.monotonic()
+        with ThreadPoolExecutor(1, "blocks") as thread, closing(prefetched(self._batched(unread), BATCHES_AHEAD)) as batches:
+            for tokens in batches:
+                done.append((tokens, self._vectors(tokens, first)))
+                first += len(tokens)
+                rows += len(done[-1][1])
+                report(rows)
+                if time.monotonic() - started >= every_s or sum(vectors.nbytes for _, vectors in done) >= BLOCK_BYTES:
+                    _wait(storing)
+                    storing.append(thread.submit(self._put, done))
+                    done, started = [], time.monotonic()
+            _wait(storing)
         if done:
             self._put(done)
 
@@ -114,17 +134,22 @@ class Blocks:
             self._count(name, block)
         return unread
 
-    def _check_finite(self, tokens: np.ndarray, vectors: np.ndarray, first: int) -> None:
-        """Raise `UserError` if vectors of a batch, whose first sequence is number `first`, are NaN or infinite."""
-        finite = np.isfinite(vectors).all(axis=1)
-        if not finite.all():
+    def _batched(self, sequences: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        while batch := list(islice(sequences, self.capture.batch)):
+            yield np.stack(batch)
+
+    def _vectors(self, tokens: np.ndarray, first: int) -> np.ndarray:
+        """Vectors of a batch, whose first sequence is number `first`; `UserError` if one is NaN or infinite."""
+        try:
+            return self.capture.vectors(tokens)
+        except NotFiniteError as error:
             # Attention spreads NaN within a sequence, so that the position says nothing.
-            sequence = first + np.argwhere(self.capture.kept(tokens))[finite.argmin()][0]
+            sequence = first + np.argwhere(self.capture.kept(tokens))[error.position][0]
             raise UserError(
                 f"dump_activations.hook: {self.capture.hook} is NaN or infinite in sequence {sequence} of "
                 f"{self.name.partition('-')[0]}, although the weights are finite; choose a hook in an earlier layer, or "
                 "another model"
-            )
+            ) from None
 
     def _put(self, batches: list[tuple[np.ndarray, np.ndarray]]) -> None:
         tokens, vectors = (np.concatenate(arrays) for arrays in zip(*batches, strict=True))
@@ -139,3 +164,10 @@ class Blocks:
         self.names.append(name)
         self.sequences += len(block["tokens"])
         self.rows += len(block["vectors"])
+        self.size = block["vectors"].shape[1]
+
+
+def _wait(storing: list[Future[None]]) -> None:
+    """Wait for blocks that are being stored; raises what failed there."""
+    while storing:
+        storing.pop().result()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
 
 TRAINED_HERE = "."
+TOKENS_AT_ONCE = 4096
 
 
 class ModelManifest(Record):
@@ -57,14 +58,19 @@ def pin(model: str, revision: str | None) -> PreparedModel:
     if revision is not None:
         raise UserError(f"prepare_model.revision = {revision}: {folder} is a local folder without revisions; set it to null")
     check_files(folder)
-    files = hashed(folder, files_read(folder))
-    return PreparedModel(ModelManifest(reference=None, weights_sha256=weights_sha256(folder), files=files), str(folder))
+    return PreparedModel(_manifest(None, folder), str(folder))
 
 
 def trained_here(folder: Path) -> ModelManifest:
     """The manifest of the model that prepare_model trained and saved in `folder`."""
-    files = hashed(folder, files_read(folder))
-    return ModelManifest(reference=TRAINED_HERE, weights_sha256=weights_sha256(folder), files=files)
+    return _manifest(TRAINED_HERE, folder)
+
+
+def _manifest(reference: str | None, folder: Path) -> ModelManifest:
+    files, weights = hashed(folder, files_read(folder)), weight_files(folder)
+    # Weights in a single file have its hash, and are not read again.
+    of_one = [file.sha256 for file in files if [folder / file.path] == weights]
+    return ModelManifest(reference=reference, weights_sha256=of_one[0] if of_one else weights_sha256(folder), files=files)
 
 
 def weights_sha256(folder: Path) -> str:
@@ -112,16 +118,9 @@ def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torc
     All axes after the position are flattened into d. Raises `UserError` for a hook that the model does not have or that is
     not one vector per position, for sequences longer than the model's context, and for unknown tokens.
     """
-    from transformer_lens.model_bridge.exceptions import StopAtLayerException
-
     check(model, tokens, hook)
     captured: list[torch.Tensor] = []
-
-    def keep(activations: torch.Tensor, hook: object) -> None:
-        captured.append(activations)
-        raise StopAtLayerException(activations)
-
-    run_with_hook(model, tokens, hook, keep, return_type=None)
+    run_with_hook(model, tokens, hook, lambda activations, hook: captured.append(activations), until=hook)
     if not captured or captured[0].dim() < 3 or captured[0].shape[:2] != tokens.shape:
         found = f"has shape {tuple(captured[0].shape)}" if captured else "is never reached"
         raise UserError(f"dump_activations.hook: {hook} {found}; choose a hook of shape (sequence, position, …)")
@@ -138,16 +137,36 @@ def activation_size(model: "TransformerBridge", hook: str) -> int:
 
 
 def run_with_hook(
-    model: "TransformerBridge", tokens: torch.Tensor, hook: str, function: Callable[..., object], **options: object
+    model: "TransformerBridge", tokens: torch.Tensor, hook: str, function: Callable[..., object], until: str | None = None
 ) -> torch.Tensor:
-    """Output of the model on tokens (S, T), without gradients, with a hook.
+    """Logits (S, T, V) of the model on tokens (S, T), without gradients, with a hook.
 
-    Calls `function(activations, hook=…)` at `hook`. `options` go to the model's `run_with_hooks`, such as `return_type`.
+    Calls `function(activations, hook=…)` at `hook`, whose activations it replaces unless that returns None. With the hook
+    `until`, the model stops there, and the result is the activations there.
     """
+    from transformer_lens.model_bridge.exceptions import StopAtLayerException
+
+    def stop(activations: torch.Tensor, hook: object) -> None:
+        raise StopAtLayerException(activations)
+
+    hooks = [(hook, function)] if until is None else [(hook, function), (until, stop)]
     tokens = tokens.to(model.cfg.device, torch.int64)
     with torch.no_grad():
-        output: torch.Tensor = model.run_with_hooks(tokens, fwd_hooks=[(hook, function)], **options)
+        output: torch.Tensor = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type=None if until else "logits")
     return output
+
+
+@torch.no_grad()
+def unembed(model: "TransformerBridge", rows: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """Write the product of rows (R, d) with the unembedding's first V tokens, its bias added, to `out` (R, V); return `out`.
+
+    Made in blocks of tokens: on a CPU the numbers are those of one product, which is slow for a large vocabulary.
+    """
+    weight, bias = model.unembed.W_U, model.unembed.b_U
+    for first in range(0, out.shape[1], TOKENS_AT_ONCE):
+        block = slice(first, min(first + TOKENS_AT_ONCE, out.shape[1]))
+        torch.addmm(bias[block], rows, weight[:, block], out=out[:, block])
+    return out
 
 
 def check(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> None:

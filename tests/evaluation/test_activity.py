@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from mfr.description.activity import activities, activity_table
-from mfr.description.latents import partners
+from mfr.evaluation.metrics import activity, sum_over
 from mfr.saes.ensemble import Activation, Ensemble
 from mfr.vectors.reader import Vectors
 
 MOST = 5
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfr.evaluation.metrics.STRONGEST", MOST)
 
 
 def dense_codes(x: torch.Tensor, saes: Ensemble, sae: int) -> torch.Tensor:
@@ -28,18 +32,19 @@ def bias_of_three_rows(pre: torch.Tensor, latent: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("activation", ["topk", "topk_relu"])
 def test_activity_is_that_of_all_codes_at_once(data: Path, activation: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfr.description.activity.ROWS_AT_ONCE", 64)
+    monkeypatch.setattr("mfr.evaluation.metrics.EVALUATION_BATCH", 64)
     saes = Ensemble.random([2, 12], 24, 10, activation, seed=0)
     saes.b[:, 0] = -100  # dead
     with Vectors(data) as vectors:
         x = vectors.read(0, vectors.rows)
         saes.b[0, 1] = bias_of_three_rows(x @ saes.W[0].T, 1)
-        found = activities(vectors, saes, MOST)
-    assert found[0].count[:2].tolist() == [0, 3]
-    for sae, activity in enumerate(found):
+        sums = sum_over(vectors, saes)
+    assert sums.count[0, :2].tolist() == [0, 3]
+    table = activity(sums)
+    assert table["sae"].tolist() == [0] * 24 + [1] * 24 and table["latent"].tolist() == 2 * list(range(24))
+    for sae in (0, 1):
         codes = dense_codes(x, saes, sae)
-        table = activity_table(activity, len(x))
-        for latent, row in enumerate(table.itertuples()):
+        for latent, row in enumerate(table[table["sae"] == sae].itertuples()):
             active = codes[:, latent] != 0
             strongest = codes[:, latent].where(active, -torch.inf).argsort(descending=True)[: min(MOST, int(active.sum()))]
             assert row.frequency == pytest.approx(active.float().mean().item())
@@ -53,26 +58,16 @@ def test_activity_is_that_of_all_codes_at_once(data: Path, activation: Activatio
 
 
 def test_of_equal_values_the_first_rows_are_kept(dense_file, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mfr.description.activity.ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("mfr.evaluation.metrics.EVALUATION_BATCH", 4)
     rows = np.array([[1.0], [3.0], [2.0], [3.0], [3.0], [2.0], [3.0], [1.0]], dtype=np.float32)
     saes = Ensemble(torch.ones(1, 1, 1), torch.zeros(1, 1), [1], "topk", torch.zeros(1))
     with Vectors(dense_file(rows)) as vectors:
-        (activity,) = activities(vectors, saes, MOST)
-    assert activity.rows.tolist() == [[1, 3, 4, 6, 2]] and activity.values.tolist() == [[3, 3, 3, 3, 2]]
+        (row,) = activity(sum_over(vectors, saes)).itertuples()
+    assert row.top_rows.tolist() == [1, 3, 4, 6, 2] and row.top_values.tolist() == [3, 3, 3, 3, 2]
 
 
 def test_clipped_values_are_not_among_the_largest(dense_file) -> None:
     saes = Ensemble(torch.ones(1, 1, 1), torch.zeros(1, 1), [1], "topk_relu", torch.zeros(1))
     with Vectors(dense_file(np.array([[1.0], [-1.0], [2.0], [-3.0]], dtype=np.float32))) as vectors:
-        (row,) = activity_table(*activities(vectors, saes, MOST), vectors.rows).itertuples()
+        (row,) = activity(sum_over(vectors, saes)).itertuples()
     assert row.top_rows.tolist() == [2, 0] and row.frequency == 0.5 and row.mean_activation == 1.5
-
-
-def test_partners_have_the_largest_cosine() -> None:
-    random = torch.Generator().manual_seed(0)
-    W, other = torch.randn(6, 4, generator=random), 7 * torch.randn(9, 4, generator=random)
-    table = partners(W, [("sae_0", None), ("seed_3", other)])
-    similarity = torch.cosine_similarity(W[:, None], other[None], dim=2)
-    assert table["partner_seed_3"].tolist() == similarity.argmax(dim=1).tolist()
-    assert table["cosine_seed_3"].to_numpy() == pytest.approx(similarity.amax(dim=1).numpy(), abs=1e-5)
-    assert table["partner_sae_0"].isna().all() and table["cosine_sae_0"].isna().all() and len(table) == 6
