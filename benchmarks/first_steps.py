@@ -23,6 +23,7 @@ from mfr.vectors.reader import Vectors
 from stages import evaluate
 
 STEPS, TURN = 300, 25
+HELDOUT_STEPS = 30  # the evaluation has as many rows as this many steps
 
 
 @dataclass
@@ -61,10 +62,10 @@ def _turn(baseline: Trainer, mfr: Trainer, batches: list[torch.Tensor], turn: in
     return train(baseline), mfr_s
 
 
-def evaluation_s(trainer: Trainer, heldout: Path, rows: int, threads: int) -> float:
-    """Seconds of the stage `evaluate` for this many held-out rows, without a language model.
+def evaluation_s(trainer: Trainer, heldout: Path, threads: int) -> float:
+    """Seconds of the stage `evaluate` for a tenth of the rows of the first steps, without a language model.
 
-    The rows in `heldout` are timed. What encoding more rows takes is added in proportion.
+    The rows in `heldout` are timed. What encoding more or fewer rows takes is added in proportion.
     """
     saes, card = (heldout.with_name(name) for name in ("saes.safetensors", "card.json"))
     saes.write_bytes(content(trainer.saes))
@@ -76,7 +77,8 @@ def evaluation_s(trainer: Trainer, heldout: Path, rows: int, threads: int) -> fl
         generate_synthetic=GenerateSynthetic(train_rows=None, heldout_rows=1), train=settings, methods={"baseline": Method()}
     )
     trained, execution = evaluate.Trained(saes, card), Execution(threads=threads)
-    outputs = (heldout.with_name("evaluation.json"), heldout.with_name("latents.csv"))
+    outputs = evaluate.Outputs(*(heldout.with_name(name) for name in ("evaluation.json", "latents.csv", "activity.parquet")))
     whole = seconds(lambda: evaluate.run(trained, heldout, "baseline", section, outputs, execution), trainer.device)
+    rows = HELDOUT_STEPS * settings.batch
     with Vectors(heldout) as vectors:
         return whole + seconds(lambda: sum_over(vectors, trainer.saes), trainer.device) * (rows / vectors.rows - 1)

@@ -20,7 +20,7 @@ import torch
 from pydantic import BaseModel
 
 from benchmarks.figures import highest_rss_kb, seconds, show
-from benchmarks.first_steps import STEPS, evaluation_s, time_first_steps
+from benchmarks.first_steps import HELDOUT_STEPS, STEPS, evaluation_s, time_first_steps
 from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.synthetic import GenerateSynthetic
 from mfr.config.training import Method, Penalty, Train
@@ -38,7 +38,7 @@ STORED_BATCHES = 40
 
 
 class Shape(BaseModel):
-    """One of the paper's trainings: d, settings, held-out rows, and whether vectors are drawn as they are used.
+    """One of the paper's trainings: d, settings, and whether vectors are drawn as they are used.
 
     Vectors that are not drawn are read from a file.
     """
@@ -46,7 +46,6 @@ class Shape(BaseModel):
     size: int
     train: Train
     drawn: bool
-    heldout_rows: int = 1
 
 
 def _train(hidden: int, k: list[int], batch: int, rate: float) -> Train:
@@ -54,9 +53,9 @@ def _train(hidden: int, k: list[int], batch: int, rate: float) -> Train:
 
 
 SHAPES = {
-    "S": Shape(size=256, train=_train(512, [36, 36], 10_000, 0.01), drawn=True, heldout_rows=100_000),
-    "G": Shape(size=768, train=_train(3072, [6, 12, 18, 24, 30], 500, 0.001), drawn=False, heldout_rows=1_270_000),
-    "E": Shape(size=4096, train=_train(4096, [12, 60], 1024, 0.001), drawn=False, heldout_rows=390_000),
+    "S": Shape(size=256, train=_train(512, [36, 36], 10_000, 0.01), drawn=True),
+    "G": Shape(size=768, train=_train(3072, [6, 12, 18, 24, 30], 500, 0.001), drawn=False),
+    "E": Shape(size=4096, train=_train(4096, [12, 60], 1024, 0.001), drawn=False),
 }
 
 
@@ -98,7 +97,7 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
         print(f"shape {name}: the first steps", file=sys.stderr, flush=True)
         first = time_first_steps(baseline, mfr, batches)
         heldout = Path(folder) / "heldout.h5" if shape.drawn else vectors.path
-        evaluation = evaluation_s(baseline, heldout, shape.heldout_rows, threads)
+        evaluation = evaluation_s(baseline, heldout, threads)
         again = cycle([next(batches) for _ in range(STEPS_A_ROUND)])
         np.save(Path(folder) / "batch.npy", next(again).cpu().numpy())
         steps: dict[str, tuple[int, Callable[[], object]]] = {
@@ -140,7 +139,7 @@ def measure(name: str, rounds: int, threads: int) -> Figures:
 
 def stored(shape: Shape, folder: Path, batches: int = STORED_BATCHES) -> Path:
     """A file of vectors with two known features per latent, or 8192: drawn as they are used, or some batches on disk."""
-    features, heldout = min(2 * shape.train.hidden, 8192), shape.heldout_rows if shape.drawn else 1
+    features, heldout = min(2 * shape.train.hidden, 8192), HELDOUT_STEPS * shape.train.batch if shape.drawn else 1
     settings = GenerateSynthetic(dimension=shape.size, features=features, train_rows=None, heldout_rows=heldout)
     drawn, written = folder / "drawn.h5", folder / "stored.h5"
     generate_synthetic.run(settings, drawn, folder / "heldout.h5")

@@ -9,7 +9,7 @@ from mfr.config.training import Train
 def test_the_benchmark_measures_a_small_shape(drawn: bool, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     train = Train(hidden=64, k=[4, 6], batch=50, steps=1000, learning_rate=0.001)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(training_step.SHAPES, "T", Shape(size=32, train=train, drawn=drawn, heldout_rows=5000))
+    monkeypatch.setitem(training_step.SHAPES, "T", Shape(size=32, train=train, drawn=drawn))
     figures = measure("T", rounds=2, threads=1)
     assert figures.saelens_over_baseline is None
     assert figures.baseline_over_gemm == pytest.approx(figures.baseline_ms / figures.gemm_ms) and figures.baseline_over_gemm > 1
