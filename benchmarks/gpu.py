@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -164,6 +165,7 @@ def _section(section: Section, sizes: Sizes, figures: Path, log: Path) -> None:
     sys.stdout = sys.stderr = log.open("w", buffering=1)
     os.dup2(sys.stdout.fileno(), 1)
     os.dup2(sys.stdout.fileno(), 2)
+    warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
     with figures.open("w") as file:
         for each in section.measure(sizes):
             print(each.model_dump_json(), file=file, flush=True)
