@@ -138,8 +138,10 @@ def _candidates(row: Array, k: int, maxima: Array, candidates: Array, near: Arra
     if groups == 0:
         low, high, reached = _bisect(row, h, k, k, *_range(row, h), h)
         for i in range(h):
-            candidates[count], near[count] = i, row[i]
+            candidates[count] = i
             count += row[i] >= low
+        for c in range(count):
+            near[c] = row[candidates[c]]
         return count, _bisect(near, count, k, 0, low, high, reached)[0]
     # The k-th largest maximum of disjoint groups is a lower bound on the k-th largest value.
     largest, other = maxima[0], maxima[1]

@@ -20,14 +20,15 @@ def even_bounds(count: int) -> list[int]:
 
 
 def side_by_side(loop: Callable[..., None], bounds: Sequence[int], *arguments: object) -> None:
-    """Call loop(first, last, *arguments) for each pair of neighbouring bounds, in parallel.
+    """Call loop(first, last, *arguments) for each pair of neighbouring bounds that differ, in parallel.
 
     The loop must release the GIL. The threads are not numba's: those add a second pool to torch's, and a parallel loop rounds
     differently when loaded from numba's cache than when just compiled.
     """
-    first, *rest = pairwise(map(int, bounds))
-    waiting = [_pool(len(rest)).submit(loop, *part, *arguments) for part in rest]
-    loop(*first, *arguments)
+    parts = [part for part in pairwise(map(int, bounds)) if part[0] < part[1]]
+    waiting = [_pool(len(bounds) - 2).submit(loop, *part, *arguments) for part in parts[1:]]
+    if parts:
+        loop(*parts[0], *arguments)
     for part in waiting:
         part.result()
 
