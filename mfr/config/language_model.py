@@ -84,7 +84,9 @@ class DumpActivations(Section):
     )
     train_tokens: Positive = Field(description="Training vectors.")
     heldout_tokens: Positive = Field(description="Held-out vectors.")
-    batch: Positive = Field(32, description="Sequences per forward pass.")
+    batch: Positive = Field(
+        32, description="Sequences per forward pass; a CPU takes them in smaller parts, with the same numbers."
+    )
     dtype: Literal["float16", "float32"] = Field(
         "float16", description="Number format of the stored vectors; float32 for all if a value would overflow float16."
     )

@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 from mfr.compute.threads import prefetched
 from mfr.runtime.errors import UserError
 from mfr.runtime.resume import Parts
-from mfr.sources.language_model.model import capture
+from mfr.sources.language_model.model import capture_in_parts
 from mfr.sources.language_model.tokens import is_kept
 
 if TYPE_CHECKING:
@@ -60,15 +60,18 @@ class Capture:
 
         Raises `Float16OverflowError` if a finite value does not fit `dtype`, `NotFiniteError`, and what `capture` raises.
         """
-        activations = capture(self.model, torch.from_numpy(tokens), self.hook)
-        kept = torch.from_numpy(self.kept(tokens)).to(activations.device)
-        stored = activations.to(self.dtype)[kept]
-        finite = stored.isfinite()
-        if not finite.all():
-            if activations[kept][stored.isinf()].isfinite().any():
-                raise Float16OverflowError
-            raise NotFiniteError(int(finite.all(dim=1).int().argmin()))
-        return stored.cpu().numpy()
+        activations = capture_in_parts(self.model, torch.from_numpy(tokens), self.hook)
+        kept = torch.from_numpy(self.kept(tokens)).to(activations[0].device)
+        stored = list[torch.Tensor]()
+        for part, kept_here in zip(activations, torch.split(kept, len(activations[0])), strict=True):
+            rows = part.to(self.dtype)[kept_here]
+            finite = rows.isfinite()
+            if not finite.all():
+                if part[kept_here][rows.isinf()].isfinite().any():
+                    raise Float16OverflowError
+                raise NotFiniteError(sum(map(len, stored)) + int(finite.all(dim=1).int().argmin()))
+            stored.append(rows)
+        return torch.cat(stored).cpu().numpy()
 
 
 class Blocks:

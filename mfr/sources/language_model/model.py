@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TRAINED_HERE = "."
 TOKENS_AT_ONCE = 4096
+TOKENS_A_PASS = 1024
 
 
 class ModelManifest(Record):
@@ -118,13 +119,30 @@ def capture(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> torc
     All axes after the position are flattened into d. Raises `UserError` for a hook that the model does not have or that is
     not one vector per position, for sequences longer than the model's context, and for unknown tokens.
     """
+    return torch.cat(capture_in_parts(model, tokens, hook))
+
+
+def capture_in_parts(model: "TransformerBridge", tokens: torch.Tensor, hook: str) -> list[torch.Tensor]:
+    """What `capture` returns, in parts of some sequences each."""
+    from transformer_lens.model_bridge.exceptions import StopAtLayerException
+
     check(model, tokens, hook)
     captured: list[torch.Tensor] = []
-    run_with_hook(model, tokens, hook, lambda activations, hook: captured.append(activations), until=hook)
-    if not captured or captured[0].dim() < 3 or captured[0].shape[:2] != tokens.shape:
+
+    def keep(activations: torch.Tensor, hook: object) -> None:
+        captured.append(activations)
+        raise StopAtLayerException(activations)
+
+    tokens = tokens.to(model.cfg.device, torch.int64)
+    # On a CPU, passes whose activations stay in the cache are faster, and give the same numbers.
+    parts = torch.split(tokens, len(tokens) if tokens.is_cuda else max(1, TOKENS_A_PASS // tokens.shape[1]))
+    with torch.no_grad(), model.hooks(fwd_hooks=[(hook, keep)]):
+        for part in parts:
+            model(part, return_type=None)
+    if not captured or captured[0].dim() < 3 or captured[0].shape[:2] != parts[0].shape:
         found = f"has shape {tuple(captured[0].shape)}" if captured else "is never reached"
         raise UserError(f"dump_activations.hook: {hook} {found}; choose a hook of shape (sequence, position, …)")
-    return captured[0].flatten(2)
+    return [activations.flatten(2) for activations in captured]
 
 
 def activation_size(model: "TransformerBridge", hook: str) -> int:

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from mfr.runtime.errors import UserError
 from mfr.runtime.resume import Parts
 from mfr.sources.language_model import activations
 from mfr.sources.language_model.activations import Blocks, Capture, Float16OverflowError
+from mfr.sources.language_model.model import capture as activations_at
 from mfr.sources.language_model.model import load, pin
 from tests.support.models import CONTEXT, save
 
@@ -42,7 +44,7 @@ def test_vectors_come_batch_by_batch_however_they_fell_into_blocks(tmp_path, cap
             assert all(np.array_equal(*pair) for pair in zip(first, arrays, strict=True))
     kept = capture.kept(sequences(0))
     assert told[-1] == few.rows == kept.sum() < kept[:, 1:].size
-    expected = activations.capture(capture.model, torch.from_numpy(sequences(0)), capture.hook).numpy()[kept]
+    expected = activations_at(capture.model, torch.from_numpy(sequences(0)), capture.hook).numpy()[kept]
     np.testing.assert_allclose(np.concatenate([vectors for _, vectors in few.batches()]), expected, rtol=1e-5, atol=1e-7)
 
 
@@ -88,3 +90,23 @@ def test_values_that_float16_cannot_hold_are_seen(capture, scale, fits) -> None:
         else:
             with pytest.raises(Float16OverflowError):
                 half.vectors(sequences(0))
+
+
+@pytest.mark.parametrize("tokens_a_pass", [1, 2 * CONTEXT, 3 * CONTEXT])
+def test_parts_of_a_batch_give_its_vectors(capture, tokens_a_pass, monkeypatch) -> None:
+    whole = capture.vectors(sequences(0))
+    monkeypatch.setattr("mfr.sources.language_model.model.TOKENS_A_PASS", tokens_a_pass)
+    np.testing.assert_allclose(capture.vectors(sequences(0)), whole, rtol=1e-5, atol=1e-7)
+
+
+def test_a_vector_that_is_not_finite_is_named_by_its_sequence(tmp_path, capture, monkeypatch) -> None:
+    def broken(activations: torch.Tensor, hook: object) -> torch.Tensor:
+        return torch.where(torch.arange(len(activations))[:, None, None] == 1, torch.nan, activations)
+
+    # The hook sees parts of two sequences: it breaks sequences 1, 4, 7 and so on, of batches of three.
+    monkeypatch.setattr("mfr.sources.language_model.model.TOKENS_A_PASS", 2 * CONTEXT)
+    with (
+        capture.model.hooks([(capture.hook, broken)]),
+        pytest.raises(UserError, match="is NaN or infinite in sequence 1 of train"),
+    ):
+        complete(tmp_path, capture, sequences(0))
