@@ -10,7 +10,16 @@ from pathlib import Path
 from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.experiment import Execution, Params
 from mfr.config.source import EvaluateTruth, SourceSection
-from mfr.evaluation.metrics import activity, compared, correlation, latent_table, sae_metrics, sum_over, truth_metrics
+from mfr.evaluation.metrics import (
+    activities,
+    compared,
+    correlation,
+    latent_table,
+    sae_metrics,
+    similarities_to_truth,
+    sum_over,
+    truth_metrics,
+)
 from mfr.evaluation.own import own_measures
 from mfr.evaluation.records import Evaluation
 from mfr.runtime import paths
@@ -18,7 +27,6 @@ from mfr.runtime.files import writing
 from mfr.runtime.records import file_sha256
 from mfr.saes.files import check_size, read_saes
 from mfr.saes.identity import check_card
-from mfr.saes.similarity import similarities
 from mfr.vectors.reader import Vectors
 from stages.common import call, find_method, stage_parser
 
@@ -54,10 +62,10 @@ def run(
         check_size(vectors, saes, trained.saes)
         sums, pairs = sum_over(vectors, saes), compared(saes.W)
         features = vectors.features
-        truth = None if features is None else similarities((W, features.to(W)) for W in saes.W)
+        truth = None if features is None else similarities_to_truth(saes.W, features)
         table = latent_table(saes, sums, pairs, truth)
         table.to_csv(latents_part, index=False, float_format="%.6g")
-        activity(sums).to_parquet(activity_part, index=False)
+        activities(sums).to_parquet(activity_part, index=False)
         evaluation = Evaluation(
             source=vectors.source,
             method=method,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn.functional import normalize
 
 from mfr.saes.ensemble import Ensemble
 from mfr.saes.similarity import Similarity, largest_cosines, similarities
@@ -47,7 +48,7 @@ def consistency(ensembles: Sequence[Ensemble], live: Sequence[torch.Tensor]) -> 
 
     def measure(pair: Pair) -> tuple[float, ...]:
         (one, i), (other, j) = pair.first, pair.second
-        A, B = ensembles[one].W[i], ensembles[other].W[j]
+        A, B = normalize(ensembles[one].W[i], dim=1), normalize(ensembles[other].W[j], dim=1)
         every, living = similarities([(A, B), (A[live[one][i]], B[live[other][j]])])
         return *_agreement(every), *_agreement(living)
 

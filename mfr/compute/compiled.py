@@ -2,7 +2,7 @@
 
 Shapes: B rows of a batch, d input size, h latents, k active latents of a row. A loop that takes `first` and `last` does that
 part of the work and writes to its last arguments. These functions call none of another file, because numba's cache would not
-notice a change there.
+notice a change there; hence the length of this one.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 """Device and number of threads of a computation."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -26,3 +28,14 @@ def limit_threads(n: int) -> None:
 def allow_tf32(allowed: bool) -> None:
     """Allow or forbid TensorFloat-32 rounding of the factors of float32 products on a GPU."""
     torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Forbid `allow_tf32` within the block, or the decorated function."""
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    allow_tf32(False)
+    try:
+        yield
+    finally:
+        allow_tf32(allowed)

@@ -37,7 +37,7 @@ class Train(Section):
     precision: Precision = Field(
         "float32",
         description="Number format of the product x Wᵀ in training, its largest cost; all else stays float32. `tf32` has an "
-        "effect only on a GPU, where it also rounds the products of matchings.",
+        "effect only on a GPU.",
     )
     noise_db: float | None = Field(
         None,

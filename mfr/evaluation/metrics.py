@@ -93,6 +93,12 @@ def truth_metrics(truth: Similarity, recovered_at: float) -> TruthMetrics:
     return TruthMetrics(mmcs_max=truth.mmcs_max, mcc_hungarian=truth.mcc_hungarian, recovered=truth.recovered(recovered_at))
 
 
+def similarities_to_truth(W: torch.Tensor, features: torch.Tensor) -> list[Similarity]:
+    """The similarity of each SAE in W (n, h, d) to the true features (G, d)."""
+    true = normalize(features.to(W), dim=1)
+    return similarities((sae, true) for sae in normalize(W, dim=2))
+
+
 @dataclass
 class Compared:
     """Comparison of two SAEs, `first` and `second`: metrics of the pair, and their similarity."""
@@ -103,13 +109,13 @@ class Compared:
 
 def compared(W: torch.Tensor) -> list[Compared]:
     """Comparisons of all pairs i < j of the SAEs W (n, h, d), in order."""
-    pairs = list(combinations(range(len(W)), 2))
+    pairs, W = list(combinations(range(len(W)), 2)), normalize(W, dim=2)
     found = similarities((W[i], W[j]) for i, j in pairs)
     return [Compared(_pair_metrics(i, j, W, own), own) for (i, j), own in zip(pairs, found, strict=True)]
 
 
 def _pair_metrics(first: int, second: int, W: torch.Tensor, similarity: Similarity) -> PairMetrics:
-    A, B = normalize(W[first], dim=1), normalize(W[second], dim=1)
+    A, B = W[first], W[second]
     return PairMetrics(
         first=first,
         second=second,
@@ -161,7 +167,7 @@ def latent_table(saes: Ensemble, sums: Sums, pairs: list[Compared], truth: list[
     return table
 
 
-def activity(sums: Sums) -> pd.DataFrame:
+def activities(sums: Sums) -> pd.DataFrame:
     """One row per latent: sae, latent, and the columns of `mfr.evaluation.activity.activity_table`."""
     tables = []
     for sae, (count, strength, strongest) in enumerate(zip(sums.count, sums.strength, sums.strongest, strict=True)):

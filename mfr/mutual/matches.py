@@ -41,8 +41,7 @@ def match(W: torch.Tensor, matching: Matching, max_gap: float, earlier: Sequence
     if matching == "hungarian":
         before = [own.assignment for own in earlier if own.assignment]
         assigned = follow(before, pairs, max_gap) if before else solve(pairs, max_gap)
-        every = torch.arange(W.shape[1], device=W.device)
-        found = [Match(every, own.partners, own) for own in assigned]
+        found = [Match(torch.arange(W.shape[1], device=W.device), own.partners, own) for own in assigned]
     else:
         found = [Match(*matched(A, B, matching)) for A, B in pairs]
     if earlier:

@@ -63,9 +63,9 @@ class Penalty:
     def attraction(self, step: int, idle: torch.Tensor) -> Attraction | None:
         """The penalty's gradient as part of the SAEs' own gradients, which saves passes over d_W; `idle` is of the last step.
 
-        None if partners are first to be found, or on a GPU: then `add_gradient` adds all of it.
+        None if partners are first to be found: then `add_gradient` adds all of it. `mfr.saes.step_cpu` takes it.
         """
-        if self.is_due(step) or self.saes.W.device.type != "cpu":
+        if self.is_due(step):
             return None
         W, norm = self.saes.W, self.saes.W.norm(dim=2)
 

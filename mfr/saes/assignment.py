@@ -1,7 +1,7 @@
 """One-to-one partners of two dictionaries' features, by prices.
 
-A (m, d) and B (n, d), m ≤ n, hold features of unit length; S = A Bᵀ. If prices p of B's features are zero for those without a
-partner, then the mean cosine of the partners is below the best possible by at most
+A (m, d) and B (n, d), m ≤ n, hold features of unit length; S = A Bᵀ. If prices p of B's features are not negative, and
+zero for features without a partner, then the mean cosine of the partners is below the best possible by at most
 
     gap = mean over rows i of max_j (S_ij − p_j) − (S_il − p_l), with l the partner of i
 
@@ -19,6 +19,7 @@ import torch
 from torch.nn.functional import relu
 
 from mfr.compute.compiled import njit
+from mfr.compute.devices import without_tf32
 from mfr.compute.sparse import products
 from mfr.compute.threads import arrays, each
 from mfr.saes.nearest import Nearest, nearest
@@ -46,6 +47,7 @@ class Assignment:
     gap: float
 
 
+@without_tf32()
 def solve(pairs: Sequence[Pair], max_gap: float = 0.0, near: Sequence[Nearest] = ()) -> list[Assignment]:
     """One-to-one partners of each pair A (m, d), B (n, d), m ≤ n, with a gap of at most `max_gap`.
 
@@ -58,6 +60,7 @@ def solve(pairs: Sequence[Pair], max_gap: float = 0.0, near: Sequence[Nearest] =
     return _finished(searches)
 
 
+@without_tf32()
 def follow(earlier: Sequence[Assignment], pairs: Sequence[Pair], max_gap: float) -> list[Assignment]:
     """Reassign drifted features of A and B (h, d) from earlier assignments, with a gap of at most `max_gap`.
 
@@ -71,7 +74,8 @@ def follow(earlier: Sequence[Assignment], pairs: Sequence[Pair], max_gap: float)
 def _first(A: torch.Tensor, B: torch.Tensor) -> Assignment:
     every = torch.arange(len(A), device=A.device)
     prices = torch.zeros(len(B), dtype=torch.float64, device=B.device)
-    return Assignment(every, prices, torch.zeros_like(torch.arange(len(A) + 1)), every[:0], np.inf if len(A) else 0.0)
+    starts = torch.zeros(len(A) + 1, dtype=torch.int64, device=A.device)
+    return Assignment(every, prices, starts, every[:0], np.inf if len(A) else 0.0)
 
 
 @dataclass
@@ -79,7 +83,7 @@ class _Search:
     """The search for the partners of A's features in B.
 
     `near` are their nearest features at the prices of `own`, if they are known. `keeps` says that the candidates were listed
-    in this search.
+    in this search, and `ends` that a pass added none, so that only rounding is left of the gap.
     """
 
     A: torch.Tensor
@@ -88,10 +92,11 @@ class _Search:
     own: Assignment
     near: Nearest | None = None
     keeps: bool = False
+    ends: bool = False
 
     @property
     def is_done(self) -> bool:
-        return self.own.gap <= max(self.max_gap, EXACT)
+        return self.ends or self.own.gap <= max(self.max_gap, EXACT)
 
     def find_nearest(self) -> None:
         if self.near is None:
@@ -104,7 +109,10 @@ class _Search:
             gap = relu(self.near.row_values[:, 0] - self._net()).mean().item()
             self.own = replace(self.own, gap=gap)
         if not self.is_done:
+            before = len(self.own.candidates)
             self._list(self.near)
+            self.ends = self.keeps and len(self.own.candidates) == before
+        if not self.is_done:
             self.solve_on_list()
         self.near, self.keeps = None, True
 
@@ -128,9 +136,11 @@ class _Search:
         self.own = replace(own, starts=starts, candidates=listed % n)
 
     def solve_on_list(self) -> None:
-        """Solve on the list, and estimate the gap from a sample of rows if that does."""
+        """Solve on the list, and estimate the gap from a sample of rows if that does; `ValueError` if a cosine is NaN."""
         own, square = self.own, len(self.A) == len(self.B)
         cosines = products(self.A, self.B, own.starts, own.candidates).double()
+        if cosines.isnan().any():
+            raise ValueError("features with NaN have no partners")
         starts, candidates, entries = arrays(own.starts.cpu(), own.candidates.cpu(), cosines.cpu())
         partners, price = (array.copy() for array in arrays(own.partners.cpu(), own.price.cpu()))
         if square:
@@ -139,6 +149,8 @@ class _Search:
             price[:] = 0  # also of features that lose their partners
         if self.max_gap == 0 or not square:
             _assign(starts, candidates, entries, partners, price)
+        if square:
+            price -= price.min()  # which would rise from one matching to the next
         found = [torch.from_numpy(array).to(self.A.device) for array in (partners, price)]
         self.own = replace(own, partners=found[0], price=found[1])
         self.own = replace(self.own, gap=self._sampled_gap() if self.max_gap > 0 else np.inf)

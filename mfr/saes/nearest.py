@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from mfr.compute.compiled import njit
-from mfr.compute.threads import arrays, each, even_bounds
+from mfr.compute.devices import without_tf32
+from mfr.compute.threads import arrays, each
 from mfr.runtime import interruption
 
 Array = np.ndarray
@@ -22,7 +23,7 @@ GPU_ELEMENTS = 1 << 28
 
 @dataclass(frozen=True)
 class Nearest:
-    """The largest entries of each row and each column of a matrix (m, n), in falling order; of equal ones, the first.
+    """The largest entries of each row and each column of a matrix (m, n), in descending order; of equal ones, the first.
 
     row_values and columns are (m, count), column_values and rows (n, count), filled with −∞ and −1 if there are fewer.
     """
@@ -33,20 +34,23 @@ class Nearest:
     rows: torch.Tensor
 
 
+@without_tf32()
 def nearest(
     A: torch.Tensor, B: torch.Tensor, count: int, price: torch.Tensor | None = None, value: torch.Tensor | None = None
 ) -> Nearest:
-    """The `count` largest cosines of each feature with the other dictionary's features, or all of them if they are fewer.
+    """The `count` largest cosines of each feature with the other dictionary's features, or of A or B if they have fewer.
 
     Rows rank S_ij − price_j, with one price per feature of B (n), and columns rank S_ij − value_i, with one value per feature
-    of A (m); both are zero if not given. Raises `ValueError` if A or B has a NaN. A pending `Interrupted` is raised within
-    about a second.
+    of A (m); both are zero if not given. Raises `ValueError` if A or B has a NaN. A pending `Interrupted` is raised
+    between two blocks of rows.
     """
     if A.isnan().any() or B.isnan().any():
         raise ValueError("features with NaN have no nearest features")
     price = torch.zeros_like(B[:, 0]) if price is None else price.to(B)
     value = torch.zeros_like(A[:, 0]) if value is None else value.to(A)
     count = max(1, min(count, len(A), len(B)))
+    if not (len(A) and len(B)):
+        return _empty(A, B, count)
     return (_by_scans if A.device.type == "cpu" else by_topk)(A, B, count, price, value)
 
 
@@ -76,7 +80,7 @@ def _by_scans(A: torch.Tensor, B: torch.Tensor, count: int, price: torch.Tensor,
     """
     prices, row_offsets = arrays(price.float(), value.float())
     values, columns = _empty_lists(len(A), count)
-    threads = len(even_bounds(0)) - 1
+    threads = torch.get_num_threads()
     of_columns = [(*_empty_lists(len(B), count), np.full(len(B), -np.inf, np.float32)) for _ in range(threads)]
 
     def scan(first: int, lists: tuple[Array, Array, Array]) -> None:
@@ -93,6 +97,14 @@ def _by_scans(A: torch.Tensor, B: torch.Tensor, count: int, price: torch.Tensor,
     order = np.lexsort((rows, -column_values))[:, :count]
     kept = [np.take_along_axis(lists, order, axis=1) for lists in (column_values, rows)]
     return Nearest(*map(torch.from_numpy, (values, columns, *kept)))
+
+
+def _empty(A: torch.Tensor, B: torch.Tensor, count: int) -> Nearest:
+    """The lists of two dictionaries of which one has no features."""
+    shapes = (len(A), count), (len(B), count)
+    values = [torch.full(shape, -torch.inf, device=A.device) for shape in shapes]
+    indices = [torch.full(shape, -1, device=A.device) for shape in shapes]
+    return Nearest(values[0], indices[0], values[1], indices[1])
 
 
 def _empty_lists(length: int, count: int) -> tuple[Array, Array]:
@@ -124,7 +136,7 @@ def _keep_largest(
 ) -> None:
     """Add a block S of the matrix to the lists of largest entries; least (n) is each column's last one.
 
-    Few entries belong in a list, so that a quick count leaves out most groups of them.
+    Few entries belong in a list, so that a quick count skips most groups of them.
     """
     count = row_values.shape[1]
     for i in range(S.shape[0]):

@@ -49,8 +49,8 @@ class Similarity:
 
 
 def similarities(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> list[Similarity]:
-    """The similarity of each pair of dictionaries A (h, d) and B (m, d)."""
-    given = [(normalize(A, dim=1), normalize(B, dim=1)) for A, B in pairs]
+    """The similarity of each pair of dictionaries A (h, d) and B (m, d), whose rows have unit length."""
+    given = list(pairs)
     # One-to-one partners are those of the smaller dictionary's features.
     ordered = [(B, A) if len(A) > len(B) else (A, B) for A, B in given]
     near = [nearest(A, B, CANDIDATES) for A, B in ordered]

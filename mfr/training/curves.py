@@ -6,6 +6,7 @@ from itertools import combinations
 from statistics import mean
 
 import torch
+from torch.nn.functional import normalize
 
 from mfr.config.training import Train
 from mfr.runtime.errors import UserError
@@ -15,6 +16,7 @@ from mfr.saes.similarity import similarities
 EARLY_STEPS, EARLY_EVERY = 100, 5
 EXPLODED = 1000  # times the first loss
 DEAD_STEPS = 50
+ADVICE = "if the vectors are sound, try a smaller learning_rate or alpha"
 
 
 @dataclass
@@ -114,8 +116,7 @@ class Watch:
                 print(f"warning: training explodes: {place}, over {EXPLODED} times its first", file=sys.stderr)
         if not torch.isfinite(since).all():
             row, i = torch.nonzero(~torch.isfinite(since))[0].tolist()
-            advice = "if the vectors are sound, try a smaller learning_rate or alpha"
-            raise UserError(f"training stopped: {self._place(first_step + row, since[row, i].item(), i)}; {advice}")
+            raise UserError(f"training stopped: {self._place(first_step + row, since[row, i].item(), i)}; {ADVICE}")
 
     def _place(self, step: int, loss: float, i: int) -> str:
         return f"at step {step} the loss of SAE {i} (k = {self.k[i]}) is {loss:.4g}"
@@ -124,12 +125,13 @@ class Watch:
 def likeness(W: torch.Tensor, features: torch.Tensor | None) -> list[Likeness]:
     """Likeness of each SAE in W (n, h, d), to true features (G, d) if they are known."""
     pairs = list(combinations(range(len(W)), 2))
+    W = normalize(W, dim=2)
     across = [found.mcc_hungarian for found in similarities((W[i], W[j]) for i, j in pairs)]
     found = [Likeness() for _ in W]
     for i, own in enumerate(found if pairs else []):
         own.across = mean(value for pair, value in zip(pairs, across, strict=True) if i in pair)
     if features is not None:
-        for own, truth in zip(found, similarities((sae, features) for sae in W), strict=True):
+        for own, truth in zip(found, similarities((sae, normalize(features, dim=1)) for sae in W), strict=True):
             own.truth_mmcs, own.truth_mcc = truth.mmcs_max, truth.mcc_hungarian
             own.recovered_90, own.recovered_95 = truth.recovered(0.9), truth.recovered(0.95)
     return found

@@ -1,6 +1,6 @@
 """Feed training with batches that are ready when a step needs them, on the step's device.
 
-Batches for a GPU wait in pinned memory, so that copying them there keeps nobody waiting. Drawn vectors travel as codes, a
+Batches for a GPU wait in pinned memory, so that copying them does not block the step. Drawn vectors travel as codes, a
 fraction of their size, and are combined on the GPU, which rounds the last bit of a sum differently than the CPU.
 """
 
@@ -39,11 +39,11 @@ def _on_gpu(
     vectors: Vectors, settings: Train, scaling: Scaling, seed: int, first: int, device: torch.device
 ) -> Generator[torch.Tensor]:
     scaling = replace(scaling, mean=scaling.mean.to(device))
-    features = None if vectors.features is None else vectors.features.to(device)
+    features = vectors.features.to(device) if vectors.drawn and vectors.features is not None else None
     with closing(prefetched(_pinned(vectors, settings.batch, seed, first), AHEAD)) as waiting:
         for parts in waiting:
             copied = [part.to(device, non_blocking=True) for part in parts]
-            x = copied[0] if features is None or not vectors.drawn else combined(features, *copied)
+            x = copied[0] if features is None else combined(features, *copied)
             yield scaling.apply_(x) if settings.inputs == "scaled" else x
 
 

@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -14,14 +14,16 @@ from mfr.config.training import Method, Train
 from mfr.mutual.dead_latents import add_auxk, idle_steps, overwrite, transplants
 from mfr.mutual.penalty import Penalty, PenaltyCurve
 from mfr.mutual.reinitialisation import restart, to_restart
-from mfr.runtime.interruption import Interrupted, Interruption, check, deferred
+from mfr.runtime import interruption
+from mfr.runtime.errors import UserError
+from mfr.runtime.interruption import Interrupted, Interruption, deferred
 from mfr.runtime.progress import Ticker, duration
 from mfr.saes import step_cpu
 from mfr.saes.ensemble import Ensemble, random_features, unevenness
 from mfr.saes.step import Member, Step
 from mfr.saes.step_gpu import EnsembleStep
 from mfr.training import checkpoint, feed
-from mfr.training.curves import DEAD_STEPS, CurveRow, Likeness, Progress, Watch, is_logged, is_measured, likeness
+from mfr.training.curves import ADVICE, DEAD_STEPS, CurveRow, Likeness, Progress, Watch, is_logged, is_measured, likeness
 from mfr.training.inputs import measured, raw, with_white_noise
 from mfr.vectors.reader import Vectors
 
@@ -63,10 +65,8 @@ class Trainer:
             fused=True,
         )
         self.features = None if vectors.features is None else vectors.features.to(device)
-        self.steps_on_cpu = step_cpu.Steps(self.members)
-        at_once = EnsembleStep(self.saes, self.d_W, self.d_b, settings.precision)
-        self.losses_and_gradients = self._one_by_one if device.type == "cpu" else at_once
         self.penalty = Penalty(method.penalty, self.saes, self.d_W) if method.penalty else None
+        self.losses_and_gradients = self._steps_on_cpu() if device.type == "cpu" else self._steps_on_gpu()
         self.progress = Progress(reinits=[0] * len(settings.k))
         self.watch = Watch(settings.k)
         self.idle = torch.zeros(self.saes.b.shape, dtype=torch.int64, device=device)
@@ -95,7 +95,7 @@ class Trainer:
         with closing(self.batches(first)) as batches:
             for x in islice(batches, self.settings.steps - first):
                 self.step(x)
-                check()
+                interruption.check()
                 now, done = time.monotonic(), self.progress.step
                 if done == first + 1:
                     started = now  # the first step compiles
@@ -128,9 +128,16 @@ class Trainer:
         if is_logged(self.progress.step, self.settings):
             self._log(shares)
 
-    def _one_by_one(self, seen: torch.Tensor, x: torch.Tensor) -> list[Step]:
-        attraction = self.penalty.attraction(self.progress.step, self.idle) if self.penalty else None
-        return self.steps_on_cpu(seen, x, attraction)
+    def _steps_on_cpu(self) -> Callable[[torch.Tensor, torch.Tensor], list[Step]]:
+        steps = step_cpu.Steps(self.members)
+
+        def one_by_one(seen: torch.Tensor, x: torch.Tensor) -> list[Step]:
+            return steps(seen, x, self.penalty.attraction(self.progress.step, self.idle) if self.penalty else None)
+
+        return one_by_one
+
+    def _steps_on_gpu(self) -> EnsembleStep:
+        return EnsembleStep(self.saes, self.d_W, self.d_b, self.settings.precision)
 
     def _find_partners(self, losses: torch.Tensor) -> None:
         if self.penalty and self.penalty.is_due(self.progress.step):
@@ -195,8 +202,10 @@ class Trainer:
         done = self.progress.step
         rows = [row for row in self.progress.curves[-len(self.saes.k) :] if row.step == done]
         if rows and is_measured(done, self.settings) and rows[0].across is None and rows[0].truth_mmcs is None:
-            for row, own in zip(rows, likeness(self.saes.W, self.features), strict=True):
-                vars(row).update(vars(own))
+            if not self.saes.W.isfinite().all():
+                raise UserError(f"training stopped: weights are NaN or infinite after step {done}; {ADVICE}")
+            found = likeness(self.saes.W, self.features)
+            self.progress.curves[-len(rows) :] = [replace(row, **vars(own)) for row, own in zip(rows, found, strict=True)]
 
     def _describe(self, timed: int, seconds: float) -> str:
         """Progress line; rate and time left follow from `timed` steps that took `seconds`, and are absent if those are few."""

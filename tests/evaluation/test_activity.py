@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfr.evaluation.metrics import activity, sum_over
+from mfr.evaluation.metrics import activities, sum_over
 from mfr.saes.ensemble import Activation, Ensemble
 from mfr.vectors.reader import Vectors
 
@@ -40,7 +40,7 @@ def test_activity_is_that_of_all_codes_at_once(data: Path, activation: Activatio
         saes.b[0, 1] = bias_of_three_rows(x @ saes.W[0].T, 1)
         sums = sum_over(vectors, saes)
     assert sums.count[0, :2].tolist() == [0, 3]
-    table = activity(sums)
+    table = activities(sums)
     assert table["sae"].tolist() == [0] * 24 + [1] * 24 and table["latent"].tolist() == 2 * list(range(24))
     for sae in (0, 1):
         codes = dense_codes(x, saes, sae)
@@ -62,12 +62,12 @@ def test_of_equal_values_the_first_rows_are_kept(dense_file, monkeypatch: pytest
     rows = np.array([[1.0], [3.0], [2.0], [3.0], [3.0], [2.0], [3.0], [1.0]], dtype=np.float32)
     saes = Ensemble(torch.ones(1, 1, 1), torch.zeros(1, 1), [1], "topk", torch.zeros(1))
     with Vectors(dense_file(rows)) as vectors:
-        (row,) = activity(sum_over(vectors, saes)).itertuples()
+        (row,) = activities(sum_over(vectors, saes)).itertuples()
     assert row.top_rows.tolist() == [1, 3, 4, 6, 2] and row.top_values.tolist() == [3, 3, 3, 3, 2]
 
 
 def test_clipped_values_are_not_among_the_largest(dense_file) -> None:
     saes = Ensemble(torch.ones(1, 1, 1), torch.zeros(1, 1), [1], "topk_relu", torch.zeros(1))
     with Vectors(dense_file(np.array([[1.0], [-1.0], [2.0], [-3.0]], dtype=np.float32))) as vectors:
-        (row,) = activity(sum_over(vectors, saes)).itertuples()
+        (row,) = activities(sum_over(vectors, saes)).itertuples()
     assert row.top_rows.tolist() == [2, 0] and row.frequency == 0.5 and row.mean_activation == 1.5

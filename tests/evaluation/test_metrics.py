@@ -13,13 +13,13 @@ from mfr.evaluation.metrics import (
     correlation,
     latent_table,
     sae_metrics,
+    similarities_to_truth,
     similarity_table,
     sum_over,
     truth_metrics,
 )
 from mfr.evaluation.records import Evaluation, SaeMetrics
 from mfr.saes.ensemble import Ensemble
-from mfr.saes.similarity import similarities
 from mfr.vectors.reader import Vectors
 from tests.support.dense import dense_reconstruction
 
@@ -62,7 +62,9 @@ def test_the_truth_itself_is_recovered() -> None:
     features = torch.randn(8, 30)
     order = torch.randperm(8)
     half = torch.cat([features[:4], torch.randn(4, 30)])
-    perfect, partly = (truth_metrics(own, 0.9) for own in similarities([(features[order] * 3, features), (half, features)]))
+    perfect, partly = (
+        truth_metrics(own, 0.9) for own in similarities_to_truth(torch.stack([features[order] * 3, half]), features)
+    )
     assert (perfect.mmcs_max, perfect.mcc_hungarian, perfect.recovered) == pytest.approx((1, 1, 1), abs=1e-5)
     assert partly.recovered == 0.5
 
@@ -87,7 +89,7 @@ def test_distances_of_matched_decoders_follow_from_their_cosines_and_of_unmatche
 
 def test_similarity_table_and_its_correlation() -> None:
     W, features = torch.randn(3, 5, 4), torch.randn(5, 4)
-    table = similarity_table(3, 5, compared(W), similarities((sae, features) for sae in W))
+    table = similarity_table(3, 5, compared(W), similarities_to_truth(W, features))
     assert list(table["sae"]) == [0] * 5 + [1] * 5 + [2] * 5
 
     def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -117,7 +119,7 @@ def test_a_correlation_that_is_undefined_is_read_as_it_was_written() -> None:
 def test_latents_left_without_a_true_partner_have_none() -> None:
     W = torch.randn(2, 6, 4)
     features = torch.randn(4, 4)
-    table = similarity_table(2, 6, compared(W), similarities((sae, features) for sae in W))
+    table = similarity_table(2, 6, compared(W), similarities_to_truth(W, features))
     assert table["truth_hungarian"].isna().sum() == 4 and table["truth_max"].notna().all()
     assert np.isfinite(correlation(table).r_hungarian)
 

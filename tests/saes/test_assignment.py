@@ -4,6 +4,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import normalize
 
+from mfr.saes import assignment
 from mfr.saes.assignment import CANDIDATES, Assignment, _assign, _bid, follow, solve
 
 
@@ -71,13 +72,13 @@ def test_the_gap_that_is_allowed_bounds_what_is_lost(kind: str) -> None:
 
 def test_following_stays_near_the_best_while_features_drift() -> None:
     A, B, generator = dictionaries(600, 40)
-    (assignment,), listings = solve([(A, B)], 2e-3), 0
+    (found,), listings = solve([(A, B)], 2e-3), 0
     for _ in range(30):
         A, B = (normalize(own + 0.02 * torch.randn(own.shape, generator=generator), dim=1) for own in (A, B))
-        before, (assignment,) = assignment, follow([assignment], [(A, B)], 2e-3)
-        listings += assignment.candidates is not before.candidates
+        before, (found,) = found, follow([found], [(A, B)], 2e-3)
+        listings += found.candidates is not before.candidates
         # The gap of a sample of 300 rows is near that of all.
-        assert -1e-6 < best(A, B) - mean_cosine(A, B, assignment) <= assignment.gap + 5e-4 <= 2.5e-3
+        assert -1e-6 < best(A, B) - mean_cosine(A, B, found) <= found.gap + 5e-4 <= 2.5e-3
     assert 1 <= listings < 30
 
 
@@ -124,3 +125,28 @@ def test_a_list_is_short() -> None:
     A, B = hubs(2000, 32)
     (found,) = solve([(A, B)], 5e-3)
     assert len(found.candidates) <= 2000 * (1 + 4 * CANDIDATES)
+
+
+def test_nan_is_refused() -> None:
+    A, B, _ = dictionaries(60, 12)
+    found = solve([(A, B)])
+    A[3, 2] = torch.nan
+    for search in (lambda: solve([(A, B)]), lambda: follow(found, [(A, B)], 1e-3)):
+        with pytest.raises(ValueError, match="NaN"):
+            search()
+
+
+def test_prices_do_not_rise_from_one_matching_to_the_next() -> None:
+    A, B, generator = dictionaries(100, 12)
+    found = solve([(A, B)], 1e-3)
+    for _ in range(20):
+        A, B = (normalize(own + 0.05 * torch.randn(own.shape, generator=generator), dim=1) for own in (A, B))
+        found = follow(found, [(A, B)], 1e-3)
+    assert found[0].price.min() == 0 and found[0].price.max() < 1
+
+
+def test_a_gap_that_is_only_rounding_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    A, B, _ = dictionaries(200, 12)
+    monkeypatch.setattr(assignment, "EXACT", -1.0)
+    (found,) = solve([(A, B)])
+    assert mean_cosine(A, B, found) == pytest.approx(best(A, B), abs=1e-6) and 0 <= found.gap < 1e-6

@@ -14,6 +14,10 @@ def dictionaries(h: int = 6, m: int = 6) -> tuple[torch.Tensor, torch.Tensor, li
     return A, B, torch.cosine_similarity(A[:, None], B[None], dim=2).tolist()
 
 
+def unit(A: torch.Tensor, B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return normalize(A, dim=1), normalize(B, dim=1)
+
+
 def test_largest_cosines_by_loops() -> None:
     A, B, cosines = dictionaries(6, 9)
     values, indices = largest_cosines(A, B)
@@ -24,7 +28,7 @@ def test_largest_cosines_by_loops() -> None:
 @pytest.mark.parametrize(("h", "m"), [(6, 6), (3, 7), (7, 3)])
 def test_partners_are_the_best_of_all_permutations(h: int, m: int) -> None:
     A, B, cosines = dictionaries(h, m)
-    (found,) = similarities([(A, B)])
+    (found,) = similarities([unit(A, B)])
     shorter, longer = sorted((h, m))
     by_shorter = cosines if h <= m else list(zip(*cosines, strict=True))
     orders = permutations(range(longer), shorter)
@@ -37,7 +41,7 @@ def test_partners_are_the_best_of_all_permutations(h: int, m: int) -> None:
 
 def test_mmcs_and_recovered_by_loops_and_in_reverse() -> None:
     A, B, cosines = dictionaries(6, 5)
-    (found,) = similarities([(A, B)])
+    (found,) = similarities([unit(A, B)])
     columns = [max(row[j] for row in cosines) for j in range(5)]
     assert found.mmcs_max == pytest.approx(sum(max(row) for row in cosines) / 6, abs=1e-6)
     assert found.recovered(0.6) == pytest.approx(sum(best > 0.6 for best in columns) / 5)
@@ -48,7 +52,7 @@ def test_mmcs_and_recovered_by_loops_and_in_reverse() -> None:
 
 def test_a_dictionary_without_features_resembles_nothing() -> None:
     A, B, _ = dictionaries()
-    (found,) = similarities([(A[:0], B)])
+    (found,) = similarities([unit(A[:0], B)])
     assert found.cosines.shape == (0,) and torch.tensor(found.mcc_hungarian).isnan()
 
 
@@ -57,7 +61,7 @@ def test_matched_pairs_by_loops() -> None:
     nearest = {(i, max(range(6), key=lambda j: cosines[i][j])) for i in range(6)}
     of_columns = {(max(range(6), key=lambda i: cosines[i][j]), j) for j in range(6)}
     expected = {"max": nearest, "max_symmetric": nearest | of_columns, "mutual": nearest & of_columns}
-    A, B = normalize(A, dim=1), normalize(B, dim=1)
+    A, B = unit(A, B)
     for matching, pairs in expected.items():
         rows, columns = matched(A, B, matching)
         assert set(zip(rows.tolist(), columns.tolist())) == pairs

@@ -121,7 +121,7 @@ def test_a_signal_saves_and_the_run_goes_on_exactly(data: Path, tmp_path: Path, 
 def test_a_signal_during_a_matching_ends_it_and_the_run_goes_on_exactly(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, matching: int
 ) -> None:
-    chosen = settings(measure_every=1, log_every=5)
+    chosen = settings(measure_every=1, log_every=5, k=[3, 4, 5])
     with Vectors(data) as vectors:
         whole = Trainer(vectors, chosen, METHODS["mfr"], 0, CPU)
         expected = whole.run(saving(tmp_path / "whole"))

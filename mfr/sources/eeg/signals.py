@@ -166,7 +166,7 @@ class Plan:
     @cached_property
     def margin(self) -> int:
         """Number of samples after which earlier ones no longer affect filter and resampling."""
-        slowest = np.abs(sos2zpk(self.sections)[1]).max()  # by LAPACK, whose last bits rounding up hides
+        slowest = np.abs(sos2zpk(self.sections)[1]).max()  # LAPACK's last bits vary by processor; rounding up hides this
         beside = TAPS_BESIDE * max(self.ratio.numerator, self.ratio.denominator) / self.ratio.numerator
         return ceil(log(SETTLED) / log(slowest)) + ceil(beside) + 1
 
