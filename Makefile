@@ -31,9 +31,12 @@ fuzz: .venv/installed-dev ## run the tests that damage and mutate files on many 
 coverage: .venv/installed-dev ## run the tests and report which lines they reach
 	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report term
 
-bench: .venv/installed .venv-saelens/installed ## time training against plain autograd and SAELens, dumping and preprocessing
+bench: .venv/installed .venv-saelens/installed ## time training, matching, dumping and preprocessing, and measure memory: an hour on an idle machine
 	for shape in S G E; do python -m benchmarks.training_step --shape $$shape || exit 1; done
+	python -m benchmarks.matching
+	python -m benchmarks.memory
 	python -m benchmarks.dump
+	python -m benchmarks.gpt2_shape
 	for shape in clinic day; do python -m benchmarks.eeg --shape $$shape || exit 1; done
 
 lint: .venv/installed-dev ## check style, types, rules and generated files
