@@ -3,8 +3,9 @@
 Both trainings see the same batches, in turns of some steps that alternate, so that both meet the same noise of the machine.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -35,6 +36,12 @@ class FirstSteps:
     first_matching_s: float
 
 
+def take_steps(trainer: Trainer, batches: Iterable[torch.Tensor]) -> None:
+    """Take one training step on each batch (B, d), which is on the trainer's device."""
+    for x in batches:
+        trainer.step(x)
+
+
 def time_first_steps(baseline: Trainer, mfr: Trainer, batches: Iterator[torch.Tensor], steps: int = STEPS) -> FirstSteps:
     """Train both from step 0 on the same batches; matchings count, except the first."""
     _, first_s = _turn(baseline, mfr, list(islice(batches, 1)), 0)
@@ -47,14 +54,9 @@ def time_first_steps(baseline: Trainer, mfr: Trainer, batches: Iterator[torch.Te
 
 def _turn(baseline: Trainer, mfr: Trainer, batches: list[torch.Tensor], turn: int) -> tuple[float, float]:
     """Seconds that each training takes for these batches; who begins alternates."""
-    batches = [x.to(baseline.device) for x in batches]
 
     def train(trainer: Trainer) -> float:
-        def steps() -> None:
-            for x in batches:
-                trainer.step(x)
-
-        return seconds(steps, trainer.device)
+        return seconds(partial(take_steps, trainer, batches), trainer.device)
 
     if turn % 2:
         return train(baseline), train(mfr)

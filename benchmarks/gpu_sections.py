@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, closing
 from functools import partial
 from itertools import cycle, islice
@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from benchmarks.figures import highest_rss_kb, seconds
+from benchmarks.first_steps import take_steps
 from benchmarks.gpu_figures import Activations, EndToEnd, MatchingFigures, Outcome, Sizes, StepFigures
 from benchmarks.training_step import MFR, dense, stored
 from mfr.compute.devices import allow_tf32, limit_threads, resolve_device
@@ -124,17 +125,12 @@ def _with_mfr(mfr: Trainer, again: Iterator[torch.Tensor], sizes: Sizes) -> tupl
     for _ in range(sizes.rounds + 1):
         mfr.progress.step = due
         matched.append(seconds(lambda: mfr.step(next(again)), device))
-        between.append(seconds(partial(_steps, mfr, islice(again, count)), device) / count)
+        between.append(seconds(partial(take_steps, mfr, islice(again, count)), device) / count)
         count = _count(between[-1], sizes.refresh - 1)
     # The first round warms up.
     pull_s, matching_step_s = median(between[1:]), mean(matched[1:])
     whole = (pull_s * (sizes.refresh - 1) + matching_step_s) / sizes.refresh
     return first_s, pull_s, max(matching_step_s - pull_s, 0.0), whole
-
-
-def _steps(trainer: Trainer, batches: Iterable[torch.Tensor]) -> None:
-    for x in batches:
-        trainer.step(x)
 
 
 def _count(one_s: float, most: int) -> int:

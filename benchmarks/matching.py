@@ -26,6 +26,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from torch.nn.functional import normalize, relu
 
 from benchmarks.figures import highest_rss_kb
+from benchmarks.first_steps import take_steps
 from mfr.compute.devices import limit_threads
 from mfr.compute.sparse import products
 from mfr.config.synthetic import GenerateSynthetic
@@ -136,8 +137,7 @@ def dictionaries(path: Path, kind: Kind, hidden: int, threads: int) -> None:
             trainer, found = Trainer(vectors, train, Method(), 0, torch.device("cpu")), []
             batches = trainer.batches(0)
             for steps in (TRAINED_STEPS, STEPS_TO_FOLLOW):
-                for x in islice(batches, steps):
-                    trainer.step(x)
+                take_steps(trainer, islice(batches, steps))
                 found.append(normalize(trainer.saes.W, dim=2))
     np.save(path, torch.stack(found).numpy())
 

@@ -3,7 +3,8 @@
 import argparse
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 from pydantic import BaseModel
 
 from benchmarks.figures import highest_rss_kb, show
+from benchmarks.first_steps import take_steps
 from benchmarks.training_step import MFR
 from mfr.compute.devices import resolve_device
 from mfr.config.training import Method, Train
@@ -65,10 +67,8 @@ def _train(vectors: Vectors, settings: Train, method: Method, saving: Saving, pe
 
 
 def _steps(trainer: Trainer) -> None:
-    batches = trainer.batches(0)
-    for _ in range(STEPS):
-        trainer.step(next(batches))
-    batches.close()
+    with closing(trainer.batches(0)) as batches:
+        take_steps(trainer, islice(batches, STEPS))
 
 
 def trained(path: Path, settings: Train, method: Method, saving: Saving, prefix: str) -> dict[str, float]:

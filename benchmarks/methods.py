@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.first_steps import take_steps
 from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.experiment import SOURCES, Params
 from mfr.config.load import load
@@ -39,8 +40,7 @@ def measure(params: Params, source: str) -> pd.DataFrame:
         for done in range(0, steps, STEPS_A_TURN):
             for name, trainer in trainers.items():
                 started = time.perf_counter()
-                for x in islice(batches[name], min(STEPS_A_TURN, steps - done)):
-                    trainer.step(x.to(device))
+                take_steps(trainer, islice(batches[name], min(STEPS_A_TURN, steps - done)))
                 seconds[name] += time.perf_counter() - started
             print(f"step {done} of {steps}", file=sys.stderr, flush=True)
     table = pd.DataFrame({"method": seconds.keys(), "seconds": seconds.values()})

@@ -20,7 +20,7 @@ import torch
 from pydantic import BaseModel
 
 from benchmarks.figures import highest_rss_kb, seconds, show
-from benchmarks.first_steps import HELDOUT_STEPS, STEPS, evaluation_s, time_first_steps
+from benchmarks.first_steps import HELDOUT_STEPS, STEPS, evaluation_s, take_steps, time_first_steps
 from mfr.compute.devices import limit_threads, resolve_device
 from mfr.config.synthetic import GenerateSynthetic
 from mfr.config.training import Method, Penalty, Train
@@ -199,8 +199,7 @@ def peak_rss_mb(shape: Shape, path: Path, threads: int) -> float:
     with Vectors(path) as vectors:
         trainer = Trainer(vectors, shape.train, MFR, 0, resolve_device("auto"))
         with closing(trainer.batches(0)) as batches:
-            for x in islice(batches, MEMORY_STEPS):
-                trainer.step(x)
+            take_steps(trainer, islice(batches, MEMORY_STEPS))
         trainer.save(Saving(path.with_name("checkpoint.safetensors"), "benchmark", every_s=0))
     return (highest_rss_kb() - before) / 1024
 
